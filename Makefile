@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## A real PostgreSQL to proven curated history, headless, in about five minutes
+	@tools/environment core
+	@.venv/bin/dms-assets demo $(DEMO_ARGS)
+
+test: ## All tests, on real parts, two at a time (PYTEST_ARGS="-k landing" for some)
+	@tools/environment dev
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+lint: ## Format, lint, types, import rules
+	@tools/environment dev
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+check: lint ## Lint, then what is generated: locks in step with pyproject.toml, dbt models with the metadata
+	@tools/lock --check
+
+lock: ## Write the lock files anew from pyproject.toml
+	@tools/environment dev
+	@tools/lock
+
+clean: ## Remove .venv, .dms and caches
+	rm -rf .venv .dms .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dbt_project/target dbt_project/logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
