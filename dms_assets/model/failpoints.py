@@ -1,0 +1,91 @@
+"""Failpoints: named places where a test may stop the process, to prove what survives.
+
+Set DMS_ASSETS_FAILPOINTS to a comma-separated list of `name=action[@nth]`, for instance
+`local_dms.before_confirm=kill@3`: the third time the place is reached, the process ends at once, without any
+cleaning up. Actions: `kill` (exit status 137) and `error` (raises FailpointError). Without the variable a
+failpoint costs one dictionary look-up. All names are registered in NAMES.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+
+VARIABLE = "DMS_ASSETS_FAILPOINTS"
+KILLED_STATUS = 137
+
+NAMES: frozenset[str] = frozenset(
+    {
+        # Local DMS: files of a cycle are durable, the position is not stored and the slot is not moved.
+        "local_dms.before_confirm",
+        # Local DMS: the position is stored, the slot is not moved.
+        "local_dms.before_advance",
+        # Local DMS: some files of a cycle are visible, some are not.
+        "local_dms.between_files",
+        # Local DMS: a table's load has written a file and goes on.
+        "local_dms.during_load",
+        # Local DMS: the boundary of a reload is known and not stored.
+        "local_dms.before_boundary",
+        # Commit protocol: landing is listed, nothing is done yet.
+        "lake.after_listing",
+        # Commit protocol: files are judged and their data files written; nothing else knows of them.
+        "lake.after_validation",
+        # Commit protocol: the copy of a rejected file is in quarantine, its report is not.
+        "lake.after_quarantine_copy",
+        # Commit protocol: copy and report are in quarantine, the file is still in landing.
+        "lake.after_quarantine_report",
+        # Commit protocol: some originals of a batch are archived, some are not.
+        "lake.between_archive_copies",
+        # Commit protocol: everything but the commit is done.
+        "lake.before_commit",
+        # Commit protocol: the batch is committed, the ledger does not know.
+        "lake.after_commit",
+        # Commit protocol: the ledger knows the batch, its files are still in landing.
+        "lake.after_ledger",
+        # Commit protocol: some committed files are deleted from landing, some are not.
+        "lake.between_deletes",
+        # Quarantine: an operator's discard is decided, the file is not moved to the archive yet.
+        "lake.after_discard_decision",
+    }
+)
+
+
+class FailpointError(RuntimeError):
+    """Raised where a failpoint with the action `error` is reached."""
+
+
+def parse(text: str) -> dict[str, tuple[str, int]]:
+    """The failpoints that a value of the variable asks for: name -> (action, nth). Raises ValueError for a bad one."""
+    plan: dict[str, tuple[str, int]] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, rest = item.partition("=")
+        action, _, nth = rest.partition("@")
+        if name not in NAMES:
+            raise ValueError(f"{VARIABLE}: there is no failpoint '{name}'; there are: {', '.join(sorted(NAMES))}")
+        if action not in {"kill", "error"} or not (nth or "1").isdigit() or nth == "0":
+            raise ValueError(f"{VARIABLE}: '{item}' is not name=kill[@nth] or name=error[@nth]")
+        plan[name] = (action, int(nth or "1"))
+    return plan
+
+
+_PLAN = parse(os.environ.get(VARIABLE, ""))
+_REACHED: Counter[str] = Counter()
+_LOCK = threading.Lock()
+
+
+def reach(name: str) -> None:
+    """Mark that the place `name` is reached; acts if the variable asks for it. Raises KeyError for unknown names."""
+    if name not in NAMES:
+        raise KeyError(f"failpoint '{name}' is not registered")
+    if name not in _PLAN:
+        return
+    action, nth = _PLAN[name]
+    with _LOCK:
+        _REACHED[name] += 1
+        due = _REACHED[name] == nth
+    if not due:
+        return
+    if action == "error":
+        raise FailpointError(f"failpoint {name} reached for the {nth}. time")
+    os._exit(KILLED_STATUS)
