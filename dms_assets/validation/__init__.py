@@ -1,0 +1,1 @@
+"""Validation: metadata -> rules, safe reading of untrusted files in a child process, verdict and report."""
