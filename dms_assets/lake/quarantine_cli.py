@@ -1,0 +1,166 @@
+"""The command `quarantine`: what is in quarantine, why, and what to do about it.
+
+Exit status: 0 done; 1 the request cannot be met (no such id, decided before, no reason); 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dms_assets.lake.clearing import Clearing
+from dms_assets.lake.ledger import Event, ledger_row
+from dms_assets.lake.quarantine import Entry, EntryState, Quarantine, QuarantineError
+from dms_assets.lake.stores import LakeStores
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineAccess:
+    """What the commands work on. `folders`: name of each declared source -> its folder in landing."""
+
+    stores: LakeStores
+    folders: Mapping[str, str]
+
+    def all(self) -> Iterator[tuple[str, Quarantine, Entry]]:
+        """Every entry of every source."""
+        for source in self.folders:
+            quarantine = Quarantine(self.stores.quarantine, source)
+            for entry in quarantine.entries():
+                yield source, quarantine, entry
+
+    def find(self, entry_id: str) -> tuple[str, Quarantine, Entry]:
+        """One entry. Raises ClickException (status 1) if there is none."""
+        for source, quarantine, entry in self.all():
+            if entry.entry_id == entry_id:
+                return source, quarantine, entry
+        raise click.ClickException(f"nothing in quarantine is called '{entry_id}'; see `dms-assets quarantine list`")
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_REASON = click.option("--reason", required=True, help="Why; it is kept with the file and in the ledger.")
+
+
+def quarantine_group(open_access: Callable[[Path], QuarantineAccess]) -> click.Group:
+    """The command group; `open_access` opens the stack in a folder."""
+
+    @click.group(name="quarantine", help="Files that were rejected: look at them, replay or discard them.")
+    @click.option(
+        "--home",
+        type=click.Path(path_type=Path),
+        envvar="DMS_ASSETS_HOME",
+        default=Path(".dms"),
+        show_default=True,
+        help="Folder of the stack.",
+    )
+    @click.pass_context
+    def group(context: click.Context, home: Path) -> None:
+        context.obj = open_access(home)
+
+    for command in (_list, _show, _replay, _discard):
+        group.add_command(command)
+    return group
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also what was decided and carried out.")
+@_JSON
+@click.pass_obj
+def _list(access: QuarantineAccess, everything: bool, as_json: bool) -> None:
+    """List files in quarantine: id, state, source, table, reason, key."""
+    rows = [
+        _row(source, quarantine, entry)
+        for source, quarantine, entry in access.all()
+        if everything or entry.state is not EntryState.DONE
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['id']}  {row['state']:8}  {row['source']}  {row['table'] or '-'}  {row['reason']}  {row['key']!a}"
+        )
+    click.echo(f"{len(rows)} in quarantine")
+
+
+@click.command("show")
+@click.argument("entry_id", metavar="ID")
+@_JSON
+@click.pass_obj
+def _show(access: QuarantineAccess, entry_id: str, as_json: bool) -> None:
+    """Show why a file was rejected, and what was decided."""
+    source, quarantine, entry = access.find(entry_id)
+    decisions = list(quarantine.decisions(entry))
+    if as_json:
+        report = quarantine.report(entry).to_json()
+        click.echo(json.dumps({**_row(source, quarantine, entry), "report": report, "decisions": decisions}, indent=1))
+        return
+    click.echo(quarantine.report(entry).text(), nl=False)
+    click.echo(f"state: {entry.state}")
+    for decision in decisions:
+        click.echo(f"{decision['at']} {decision['action']} by {decision['by']}: {decision['reason']}")
+    if entry.file is not None:
+        click.echo(f"file: {quarantine.store.uri}/{entry.file.key}")
+
+
+@click.command("replay")
+@click.argument("entry_id", metavar="ID")
+@_REASON
+@click.pass_obj
+def _replay(access: QuarantineAccess, entry_id: str, reason: str) -> None:
+    """Have a file judged again, by the metadata and rules of now, in the next run of its table."""
+    source, quarantine, entry = access.find(entry_id)
+    decided = _decide(quarantine, entry, EntryState.REPLAY, reason)
+    decision = list(quarantine.decisions(decided))[-1]
+    row = ledger_row(
+        source,
+        quarantine.landed_file(decided),
+        Event.REPLAYED,
+        decision["at"],
+        quarantine_id=entry_id,
+        reason=reason,
+        by=decision["by"],
+    )
+    Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).ledger.record_event(row, decided.reports)
+    click.echo(f"{entry_id} is judged again in the next run of {decided.table}")
+
+
+@click.command("discard")
+@click.argument("entry_id", metavar="ID")
+@_REASON
+@click.pass_obj
+def _discard(access: QuarantineAccess, entry_id: str, reason: str) -> None:
+    """Give a file up: its rows never enter the table. The file itself goes to the archive."""
+    source, quarantine, entry = access.find(entry_id)
+    if entry.state is not EntryState.DISCARD:
+        entry = _decide(quarantine, entry, EntryState.DISCARD, reason)
+    Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).discard(entry)
+    click.echo(f"{entry_id} is discarded")
+
+
+def _decide(quarantine: Quarantine, entry: Entry, action: EntryState, reason: str) -> Entry:
+    try:
+        return quarantine.decide(entry, action, reason, getpass.getuser(), datetime.now(UTC))
+    except QuarantineError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _row(source: str, quarantine: Quarantine, entry: Entry) -> dict[str, Any]:
+    report = quarantine.report(entry)
+    return {
+        "id": entry.entry_id,
+        "state": entry.state.value,
+        "source": source,
+        "table": str(entry.table) if entry.table else None,
+        "kind": report.kind.value if report.kind else None,
+        "reason": report.reason.value,
+        "key": report.identity.key,
+        "size": report.size,
+        "at": report.at.isoformat(),
+    }
