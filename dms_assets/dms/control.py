@@ -1,0 +1,86 @@
+"""Start, stop and reload tasks, choosing the start type DMS accepts (dms.md 4.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import WaiterError
+
+from dms_assets.dms.provision import POLL
+from dms_assets.dms.task_reader import TaskNotFoundError, find_task
+from dms_assets.model.names import TableName
+
+if TYPE_CHECKING:
+    from mypy_boto3_dms import DatabaseMigrationServiceClient
+
+RELOAD_BATCH = 10
+"""DMS reloads at most ten tables a call."""
+
+
+class TaskStateError(RuntimeError):
+    """The task is in a state that does not allow what was asked."""
+
+
+def start(client: DatabaseMigrationServiceClient, identifier: str) -> None:
+    """Start a task for the first time, or resume it where it stopped. Nothing happens if it runs already.
+
+    Never starts afresh what has run: that would lose the changes in between. Raises TaskNotFoundError or
+    TaskStateError.
+    """
+    task = find_task(client, identifier)
+    if task is None:
+        raise TaskNotFoundError(identifier)
+    if task.status in {"starting", "running"}:
+        return
+    if task.status not in {"ready", "stopped", "failed"}:
+        raise TaskStateError(f"task '{identifier}' is {task.status}; wait until it is ready or stopped, then start it")
+    kind = "start-replication" if task.fresh_start is None else "resume-processing"
+    client.start_replication_task(ReplicationTaskArn=task.arn, StartReplicationTaskType=kind)  # type: ignore[arg-type]
+    try:
+        client.get_waiter("replication_task_running").wait(
+            Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
+        )
+    except WaiterError as error:
+        raise _not_started(client, identifier) from error
+
+
+def _not_started(client: DatabaseMigrationServiceClient, identifier: str) -> TaskStateError:
+    task = find_task(client, identifier)
+    if task is None:
+        return TaskStateError(f"task '{identifier}' was deleted while it was started; provision it again")
+    reason = task.failure or task.stop_reason or "DMS gives no reason yet"
+    return TaskStateError(
+        f"task '{identifier}' did not start, it is {task.status}: {reason}. Remove the cause, then start it again"
+    )
+
+
+def stop(client: DatabaseMigrationServiceClient, identifier: str) -> None:
+    """Stop a task and wait until what it holds is written. Raises TaskNotFoundError."""
+    task = find_task(client, identifier)
+    if task is None:
+        raise TaskNotFoundError(identifier)
+    if task.status in {"stopped", "ready", "failed"}:
+        return
+    if task.status != "stopping":
+        client.stop_replication_task(ReplicationTaskArn=task.arn)
+    client.get_waiter("replication_task_stopped").wait(
+        Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
+    )
+
+
+def reload_tables(client: DatabaseMigrationServiceClient, identifier: str, tables: list[TableName]) -> None:
+    """Load tables again inside the running stream. Raises TaskNotFoundError or TaskStateError."""
+    task = find_task(client, identifier)
+    if task is None:
+        raise TaskNotFoundError(identifier)
+    if task.status != "running":
+        raise TaskStateError(
+            f"task '{identifier}' is {task.status}; DMS reloads tables of a running task only: start it"
+        )
+    for first in range(0, len(tables), RELOAD_BATCH):
+        client.reload_tables(
+            ReplicationTaskArn=task.arn,
+            TablesToReload=[
+                {"SchemaName": name.schema, "TableName": name.table} for name in tables[first : first + RELOAD_BATCH]
+            ],
+        )
