@@ -1,0 +1,1 @@
+"""Local DMS: a DMS-compatible service on loopback that moves real data from PostgreSQL to DMS-layout Parquet."""

@@ -1,0 +1,1 @@
+"""The PostgreSQL side of Local DMS: connections, catalog, publications, slots, reading."""

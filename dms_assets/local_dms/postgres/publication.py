@@ -1,0 +1,42 @@
+"""Publications: which tables' changes the slot carries.
+
+Two for each task. Tables whose rows the log can name (usable key or full images) publish all changes; the others
+publish inserts only, since adding them with updates would make PostgreSQL refuse UPDATE and DELETE on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from dms_assets.local_dms.postgres.catalog import SourceTable
+from dms_assets.local_dms.postgres.source import literal
+from dms_assets.model.names import quote
+
+
+def publication_names(slot: str) -> tuple[str, str]:
+    """The names of a task's publications: of all changes, and of inserts only."""
+    return slot, f"{slot}_inserts"
+
+
+def drop_publications(connection: psycopg.Connection[Any], slot: str) -> None:
+    """Remove a task's publications if they exist."""
+    for name in publication_names(slot):
+        connection.execute(literal(f"drop publication if exists {quote(name)}"))
+
+
+def create_publications(connection: psycopg.Connection[Any], slot: str, tables: Sequence[SourceTable]) -> None:
+    """Make a task's publications anew. They must be there before the slot is, or decoding cannot find them."""
+    drop_publications(connection, slot)
+    generated = ", publish_generated_columns = stored" if connection.info.server_version >= 180000 else ""
+    whole, inserts = publication_names(slot)
+    for name, operations, chosen in (
+        (whole, "insert, update, delete", [t for t in tables if t.can_replicate_updates]),
+        (inserts, "insert", [t for t in tables if not t.can_replicate_updates]),
+    ):
+        names = ", ".join(f"{quote(t.name.schema)}.{quote(t.name.table)}" for t in chosen)
+        target = f" for table {names}" if chosen else ""
+        options = f"publish = '{operations}', publish_via_partition_root = true{generated}"
+        connection.execute(literal(f"create publication {quote(name)}{target} with ({options})"))

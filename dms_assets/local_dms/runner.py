@@ -1,0 +1,229 @@
+"""One run of a task in its own thread: start or resume, load, follow changes, stop, retry, fail."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from dms_assets.local_dms.context import TaskContext, now
+from dms_assets.local_dms.faults import RecoverableError, TaskError, TaskStoppedError
+from dms_assets.local_dms.files.naming import ChangeNames
+from dms_assets.local_dms.files.target import clear_workspace
+from dms_assets.local_dms.loading import load_initially, load_interrupted, load_without_stream, reload_requested
+from dms_assets.local_dms.postgres.catalog import money_digits
+from dms_assets.local_dms.postgres.publication import create_publications
+from dms_assets.local_dms.postgres.slot import advance_slot, check_slot, drop_slot, exporting_slot, identify
+from dms_assets.local_dms.store import StreamState
+from dms_assets.local_dms.stream import ChangeStream
+from dms_assets.local_dms.tables import BEFORE_LOAD, COMPLETED, new_statistics, prepare_targets, selected_tables
+
+log = logging.getLogger("local_dms")
+
+_POLL_S = 0.1
+_BEHIND_EVERY_S = 0.5
+_FIRST_RETRY_S = 0.2
+
+
+class TaskRunner:
+    """Runs a task until it is stopped, done or failed. `make_context` reads its settings (may raise TaskError)."""
+
+    def __init__(self, make_context: Callable[[threading.Event, threading.Event], TaskContext], arn: str) -> None:
+        self.arn = arn
+        self.stop_requested = threading.Event()
+        self._wake = threading.Event()
+        self._make_context = make_context
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"task-{arn[-6:]}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the task to write what it has read, and to stop."""
+        self.stop_requested.set()
+        self._wake.set()
+
+    def suspend(self) -> None:
+        """Stop because the service ends: the task stays `running`, and goes on when the service is back."""
+        self._closing = True
+        self.stop()
+
+    def wake(self) -> None:
+        """Look for requests now."""
+        self._wake.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; whether it came."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        context: TaskContext | None = None
+        try:
+            context = self._make_context(self.stop_requested, self._wake)
+            clear_workspace(context.target.workspace)
+            reason = self._with_retries(context)
+        except TaskStoppedError:
+            reason = "Stop Reason NORMAL"
+        except TaskError as error:
+            self._fail(context, str(error))
+            return
+        except Exception as error:  # a thread has nobody above it: the task must not seem to run
+            log.exception("task %s failed", self.arn)
+            self._fail(context, f"Internal error ({type(error).__name__}): {error}; see the log of Local DMS.")
+            return
+        if context is None:
+            return
+        if self._closing:
+            log.info("task %s is suspended with the service", context.identifier)
+            return
+        context.store.update(self.arn, Status="stopped", StopReason=reason, StopDate=now().timestamp())
+        context.say(f"Replication task stopped. {reason}")
+
+    def _fail(self, context: TaskContext | None, message: str) -> None:
+        log.error("task %s: %s", self.arn, message)
+        if context is None:
+            return
+        sentence = f"Last Error {message} Stop Reason FATAL_ERROR Error Level FATAL"
+        stop = {"Status": "failed", "StopReason": sentence, "LastFailureMessage": sentence}
+        context.store.update(self.arn, **stop, StopDate=now().timestamp())
+        context.say(sentence, "failure")
+
+    def _with_retries(self, context: TaskContext) -> str:
+        retries, pause = 0, _FIRST_RETRY_S
+        while True:
+            began = time.monotonic()
+            try:
+                return self._attempt(context)
+            except RecoverableError as error:
+                if time.monotonic() - began > context.settings.retry_interval_s:
+                    retries, pause = 0, _FIRST_RETRY_S
+                retries += 1
+                if 0 <= context.settings.retries < retries:
+                    raise TaskError(f"{error} (given up after {retries - 1} retries, RecoverableErrorCount)") from error
+                context.say(f"{error}; trying again in {pause:g} s", "warning")
+                if self.stop_requested.wait(pause):
+                    raise TaskStoppedError from error
+                pause = min(pause * 2, context.settings.retry_interval_s, context.settings.retry_max_s)
+
+    def _attempt(self, context: TaskContext) -> str:
+        with context.source.connect() as connection:
+            context.options = replace(context.options, money_digits=money_digits(connection))
+        if context.migration_type == "full-load":
+            return self._full_load(context)
+        stream = context.store.stream(self.arn)
+        if stream is None or stream.fresh_start != context.fresh_start:
+            stream = self._fresh_stream(context)
+        return self._follow(context, stream)
+
+    def _full_load(self, context: TaskContext) -> str:
+        with context.source.connect() as connection:
+            tables = selected_tables(context, connection)
+            known = {(d["SchemaName"], d["TableName"]) for d in context.store.statistics(self.arn)}
+            if {(t.name.schema, t.name.table) for t in tables} != known:
+                prepare_targets(context, tables)
+                fresh = [new_statistics(table.name, BEFORE_LOAD) for table in tables]
+                context.store.reset_statistics(self.arn, fresh)
+            context.store.update(self.arn, Status="running")
+            load_without_stream(context, connection, tables)
+        return "Stop Reason FULL_LOAD_ONLY_FINISHED"
+
+    def _fresh_stream(self, context: TaskContext) -> StreamState:
+        """A new slot at a new snapshot, and the first load at it. What an older stream left is removed."""
+        slot = slot_name(self.arn)
+        loads = context.migration_type == "full-load-and-cdc"
+        with context.source.connect() as connection:
+            _require_logical_log(connection)
+            tables = selected_tables(context, connection)
+            drop_slot(connection, slot)
+            create_publications(connection, slot, tables)
+            prepare_targets(context, tables)
+            with exporting_slot(
+                context.source,
+                slot,
+                temporary=False,
+                timeout_s=context.settings.consistency_timeout_s,
+                stopped=self.stop_requested.is_set,
+            ) as snapshot:
+                with context.source.connect_replication() as replication:
+                    identity = identify(replication)
+                stream = StreamState(
+                    fresh_start=context.fresh_start,
+                    slot=slot,
+                    system=identity.system,
+                    timeline=identity.timeline,
+                    durable=snapshot.lsn,
+                    tick=0,
+                    counter=1,
+                    tables={table.oid: (table.name, table.key) for table in tables},
+                )
+                with context.store.transaction():
+                    state = BEFORE_LOAD if loads else COMPLETED
+                    context.store.reset_statistics(self.arn, [new_statistics(t.name, state) for t in tables])
+                    context.store.put_stream(self.arn, stream)
+                    context.store.update(self.arn, Status="running")
+                if loads:
+                    load_initially(context, tables, snapshot.name)
+        return stream
+
+    def _follow(self, context: TaskContext, stream: StreamState) -> str:
+        with ExitStack() as stack:
+            connection = stack.enter_context(context.source.connect())
+            self._check_source(context, connection, stream)
+            arrow = stack.enter_context(context.source.connect_arrow())
+            # After a crash of the source its slot may stand before what is durable; reading must not begin there.
+            advance_slot(connection, stream.slot, stream.durable)
+            names = ChangeNames(context.target.exists)
+            changes = ChangeStream(context, connection, arrow, stream, names)
+            context.store.update(self.arn, Status="running")
+            load_interrupted(context, changes)
+            self._cycles(context, changes)
+        return "Stop Reason NORMAL"
+
+    def _cycles(self, context: TaskContext, changes: ChangeStream) -> None:
+        interval, due, look = context.layout.max_batch_interval_s, time.monotonic(), 0.0
+        due += interval
+        while not self.stop_requested.is_set():
+            reload_requested(context, changes)
+            moment = time.monotonic()
+            full = False
+            if moment >= look:
+                full, look = changes.behind() >= context.layout.min_file_bytes, moment + _BEHIND_EVERY_S
+            if full or moment >= due:
+                changes.catch_up()
+                due = time.monotonic() + interval
+            self._wake.wait(min(_POLL_S, max(due - time.monotonic(), 0)))
+            self._wake.clear()
+        changes.catch_up()
+
+    def _check_source(self, context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState) -> None:
+        with context.source.connect_replication() as replication:
+            identity = identify(replication)
+        if (identity.system, identity.timeline) != (stream.system, stream.timeline):
+            raise TaskError(
+                f"The source is another database than the one this stream began on (system {identity.system} timeline "
+                f"{identity.timeline}, was {stream.system} timeline {stream.timeline}): it was restored, replaced or "
+                "promoted. Positions do not compare; start the task with reload-target, which loads all tables again."
+            )
+        check_slot(connection, stream.slot, stream.durable)
+
+
+def slot_name(arn: str) -> str:
+    """The slot and publication of a task: its resource id, in the characters a slot may have."""
+    return "local_dms_" + "".join(c if c.isalnum() else "_" for c in arn.rsplit(":", 1)[-1].lower())[:40]
+
+
+def _require_logical_log(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute("show wal_level").fetchone()
+    if row is None or row[0] != "logical":
+        raise TaskError(
+            f"The source has wal_level '{row[0] if row else '?'}'; set wal_level = logical and restart PostgreSQL."
+        )
