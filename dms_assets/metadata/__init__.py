@@ -1,0 +1,1 @@
+"""Metadata of sources: reflection, immutable versions, drift."""

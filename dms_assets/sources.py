@@ -1,0 +1,144 @@
+"""Read declared sources from `defs/<source>/defs.yaml`; a mistake is named by file, line, field and remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from dms_assets.model.source_spec import SourceSpec
+
+COMPONENT_TYPE = "dms_assets.DmsSource"
+DEFS_DIR = Path(__file__).parent / "defs"
+
+_REMEDIES = {
+    "extra_forbidden": "remove it, or correct its spelling; known here: {known}",
+    "missing": "add it",
+    "enum": "use one of the values named",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a declaration."""
+
+    file: Path
+    line: int
+    field: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field}: {self.reason}; {self.remedy}"
+
+
+class InvalidSourceError(ValueError):
+    """A `defs.yaml` that cannot be used; `problems` has at least one entry."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def _line(node: yaml.Node, path: tuple[int | str, ...]) -> int:
+    """The line (from 1) of the deepest part of `path` that the document has."""
+    line = node.start_mark.line
+    for step in path:
+        child: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == step:
+                    line, child = key.start_mark.line, value
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            child = node.value[step]
+            line = child.start_mark.line
+        if child is None:
+            break
+        node = child
+    return line + 1
+
+
+def _known_fields(path: tuple[int | str, ...]) -> str:
+    fields = SourceSpec.model_json_schema(by_alias=True)
+    schema = fields
+    for step in path[:-1]:
+        schema = schema.get("items", {}) if isinstance(step, int) else schema.get("properties", {}).get(step, {})
+        if "$ref" in schema:
+            schema = fields["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    return ", ".join(schema.get("properties", {})) or "nothing"
+
+
+def _problems(file: Path, attributes: yaml.Node, error: ValidationError) -> list[Problem]:
+    problems = []
+    for detail in error.errors():
+        path = detail["loc"]
+        field = ".".join(f"[{step}]" if isinstance(step, int) else step for step in path).replace(".[", "[")
+        remedy = _REMEDIES.get(detail["type"], "correct the value").format(known=_known_fields(path))
+        reason = detail["msg"].removeprefix("Value error, ")
+        if "; " in reason:
+            reason, remedy = reason.rsplit("; ", 1)
+        problems.append(Problem(file, _line(attributes, path), field or "attributes", reason, remedy))
+    return problems
+
+
+def read_source(file: Path) -> SourceSpec:
+    """The declaration in one file. Raises InvalidSourceError, or OSError if it cannot be read."""
+    text = file.read_text(encoding="utf-8")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidSourceError([Problem(file, line, "YAML", str(error.problem), "correct the syntax")]) from error
+    if root is None or not isinstance(root, yaml.MappingNode) or not isinstance(data, dict):
+        raise InvalidSourceError([Problem(file, 1, "file", "is not a mapping", "write `type:` and `attributes:`")])
+    if data.get("type") != COMPONENT_TYPE:
+        line = _line(root, ("type",))
+        raise InvalidSourceError(
+            [Problem(file, line, "type", f"is {data.get('type')!r}", f"write `type: {COMPONENT_TYPE}`")]
+        )
+    attributes = next((value for key, value in root.value if key.value == "attributes"), None)
+    if attributes is None:
+        raise InvalidSourceError([Problem(file, 1, "attributes", "is not there", "add name, engine, connection, …")])
+    try:
+        return SourceSpec.model_validate(data["attributes"])
+    except ValidationError as error:
+        raise InvalidSourceError(_problems(file, attributes, error)) from error
+
+
+def read_sources(directory: Path = DEFS_DIR) -> tuple[dict[Path, SourceSpec], dict[Path, InvalidSourceError]]:
+    """All declarations below a folder: the good ones and the bad ones, each by file, so that one spoils no other.
+
+    Two sources of one name are both bad: their assets would be the same.
+    """
+    good: dict[Path, SourceSpec] = {}
+    bad: dict[Path, InvalidSourceError] = {}
+    for file in sorted(directory.glob("*/defs.yaml")):
+        try:
+            good[file] = read_source(file)
+        except InvalidSourceError as error:
+            bad[file] = error
+    names = [spec.name for spec in good.values()]
+    for file, spec in list(good.items()):
+        if names.count(spec.name) > 1:
+            bad[file] = InvalidSourceError(
+                [Problem(file, 1, "name", f"'{spec.name}' is declared by two files", "give each source its own name")]
+            )
+            del good[file]
+    return good, bad
+
+
+class UnknownSourceError(LookupError):
+    """No source of that name is declared."""
+
+
+def find_source(name: str, directory: Path = DEFS_DIR) -> SourceSpec:
+    """One declared source by name. Raises UnknownSourceError with the names there are."""
+    good, _ = read_sources(directory)
+    for spec in good.values():
+        if spec.name == name:
+            return spec
+    known = ", ".join(sorted(spec.name for spec in good.values())) or "none"
+    raise UnknownSourceError(f"no source '{name}' is declared in {directory}; there are: {known}")
