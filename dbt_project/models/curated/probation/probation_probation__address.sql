@@ -1,0 +1,6 @@
+{# Generated from metadata by dms_assets.curation.generate. Do not edit: the next generation overwrites it. #}
+{{ scd2_current(
+    versions=ref("probation_probation__address_versions"),
+    key=["address_id"],
+    columns=["address_id", "offender_id", "line", "town", "postcode", "latitude", "longitude", "main", "lived_from", "lived_until"],
+) }}

@@ -1,0 +1,6 @@
+{# Generated from metadata by dms_assets.curation.generate. Do not edit: the next generation overwrites it. #}
+{{ scd2_current(
+    versions=ref("probation_probation__requirement_versions"),
+    key=["sentence_id", "requirement_no"],
+    columns=["sentence_id", "requirement_no", "category", "hours_set", "hours_done", "completed_at"],
+) }}

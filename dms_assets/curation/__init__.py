@@ -1,0 +1,1 @@
+"""Curation: the dbt project's Python side. Models from metadata, sources at one snapshot, builds, the read copy."""
