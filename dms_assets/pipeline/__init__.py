@@ -1,0 +1,1 @@
+"""Dagster: the DmsSource component, assets, checks, sensors and automation."""

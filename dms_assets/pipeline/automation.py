@@ -1,0 +1,60 @@
+"""Automation inside the graph: when metadata is read again and when dbt builds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+
+def follow() -> dg.AutomationCondition[Any]:
+    """Run when something upstream is new, or when the asset itself was never made; once for each, not at a failure.
+
+    Differs from `eager` in what loses no update:
+
+    - what was upstream before the first look counts: `eager` takes the first look as its baseline, so that a table
+      reported a second before it would never be built;
+    - an update that comes while a run is under way is followed by another: `eager` counts everything as handled when
+      the run ends;
+    - so is one that is seen in the very look after the request, where a reset would win over it.
+    """
+    updated = dg.AutomationCondition.any_deps_updated()
+    handled = dg.AutomationCondition.newly_requested() & ~updated
+    never_made = dg.AutomationCondition.missing().newly_true()
+    return (
+        (never_made | updated).since(handled)
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("follow")
+
+
+def curation_condition(validated_groups: list[str]) -> dg.AutomationCondition[Any]:
+    """Follow, but not past a table that is held.
+
+    Failed blocking checks of earlier runs stop nothing by themselves. The restriction to the validated groups
+    matters: dbt tests are blocking checks too, and waiting for tests that never ran would build a first load in waves.
+    """
+    passed = dg.AutomationCondition.all_deps_blocking_checks_passed()
+    return follow() & passed.allow(dg.AssetSelection.groups(*validated_groups))
+
+
+def build_automation_sensors() -> list[dg.SensorDefinition]:
+    """One sensor for metadata and one for dbt, so that a run never holds both."""
+    dbt = dg.AssetSelection.kind("dbt")
+    return [
+        dg.AutomationConditionSensorDefinition(
+            "metadata_automation",
+            target=dg.AssetSelection.all() - dbt,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=10,
+            description="Reads a table's metadata again when its source changed.",
+        ),
+        dg.AutomationConditionSensorDefinition(
+            "curation_automation",
+            target=dbt,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=5,
+            description="Builds the dbt models whose validated tables are new and not held.",
+        ),
+    ]

@@ -1,0 +1,56 @@
+"""The DmsSource component: a `defs.yaml` becomes the assets, checks and sensors of one source."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel
+
+from dms_assets.installation import Installation
+from dms_assets.model.source_spec import SourceSpec
+from dms_assets.pipeline.blocking_checks import build_blocking_checks
+from dms_assets.pipeline.dms_sensor import build_capture_checks, build_dms_sensor
+from dms_assets.pipeline.landing_sensor import build_landing_sensor
+from dms_assets.pipeline.metadata_assets import build_metadata_assets
+from dms_assets.pipeline.source_sensor import build_present_checks, build_source_sensor
+from dms_assets.pipeline.specs import build_specs
+from dms_assets.pipeline.validated_assets import build_validated_assets
+
+
+class DmsSource(dg.Component):
+    """A source database that DMS extracts. The attributes are those of `SourceSpec`."""
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.spec = spec
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel] | None:
+        """The attributes' model."""
+        return SourceSpec
+
+    @classmethod
+    def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> "DmsSource":  # noqa: ARG003 Dagster passes it
+        """The component of validated attributes."""
+        return cls(attributes)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 Dagster passes it
+        """Everything of this source but the dbt models, which are one project for all."""
+        return self.definitions(Installation())
+
+    def definitions(self, installation: Installation) -> dg.Definitions:
+        """Assets, checks and sensors of the source. Reads the last known metadata; calls no database."""
+        spec = self.spec
+        specs = build_specs(spec, installation.known_metadata(spec), installation.landing.uri)
+        return dg.Definitions(
+            assets=[
+                *specs.source,
+                *specs.landing,
+                build_metadata_assets(spec, specs.metadata),
+                build_validated_assets(spec, specs.validated),
+            ],
+            asset_checks=[
+                build_present_checks(spec, specs.source),
+                build_capture_checks(spec, specs.landing),
+                build_blocking_checks(spec, specs.validated),
+            ],
+            sensors=[build_source_sensor(spec), build_dms_sensor(spec), build_landing_sensor(spec)],
+        )

@@ -1,0 +1,120 @@
+"""The DMS sensor: polls a source's task, remembers streams and loads, and reports what changed, without a run."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from dms_assets.dms.task_reader import TaskNotFoundError
+from dms_assets.installation import Installation
+from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.model.names import Layer, TableName
+from dms_assets.model.source_spec import SourceSpec
+from dms_assets.model.task_state import TABLE_ERROR, TableState, TaskState
+from dms_assets.pipeline.keys import table_key
+from dms_assets.pipeline.resources import DmsResource
+from dms_assets.pipeline.task_poll import poll_task
+
+CAPTURE_CHECK = "captured"
+_HEALTHY = {"creating", "ready", "starting", "running", "modifying", "testing"}
+
+
+def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> str | None:
+    """Why changes of a table do not arrive, with the remedy; None if they do."""
+    if task.status == "failed":
+        reason = task.failure or task.stop_reason or "no reason given"
+        return f"task '{task.identifier}' failed: {reason}. Remove the cause, then `dms-assets task start {spec.name}`"
+    if task.status not in _HEALTHY:
+        return f"task '{task.identifier}' is {task.status}; `dms-assets task start {spec.name}` resumes it"
+    if table is None and task.status == "running":
+        return "the task does not capture this table; run `dms-assets provision` while the task is stopped"
+    if table is not None and table.state == TABLE_ERROR:
+        return "DMS suspended this table; read the task's log, remove the cause, reload the table"
+    return None
+
+
+def _digest(task: TaskState, table: TableState | None) -> str:
+    load = table.load_fingerprint if table else None
+    text = json.dumps([task.status, task.failure, load], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _table_events(
+    spec: SourceSpec, name: TableName, task: TaskState
+) -> Iterator[dg.AssetObservation | dg.AssetCheckEvaluation]:
+    key = table_key(spec.name, Layer.LANDING, name)
+    table = task.tables.get(name)
+    if table is not None:
+        yield dg.AssetObservation(
+            key,
+            metadata={
+                "task status": task.status,
+                "table state": table.state,
+                "load rows": table.load_rows,
+                "inserts": table.inserts,
+                "updates": table.updates,
+                "deletes": table.deletes,
+            },
+        )
+    trouble = _trouble(spec, task, table)
+    yield dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=CAPTURE_CHECK,
+        passed=trouble is None,
+        metadata={"remedy": trouble} if trouble else {"task status": task.status},
+    )
+
+
+def build_dms_sensor(spec: SourceSpec) -> dg.SensorDefinition:
+    """A sensor that writes events only for tables whose state changed since the last tick."""
+
+    @dg.sensor(
+        name=f"{spec.name}_dms_sensor",
+        description=f"Polls the DMS task of {spec.name}: streams, loads, table states.",
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def dms_sensor(
+        context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation], dms: DmsResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            task = poll_task(dms, spec.name)
+        except TaskNotFoundError as error:
+            return dg.SkipReason(str(error))
+        StreamStore(installation.state, spec.name).register(task)
+        PollStore(installation.state, spec.name).record(task, datetime.now(UTC))
+        seen = json.loads(context.cursor) if context.cursor else {}
+        now = {str(name): _digest(task, task.tables.get(name)) for name in spec.table_names}
+        changed = [name for name in spec.table_names if seen.get(str(name)) != now[str(name)]]
+        if not changed:
+            return dg.SkipReason(f"nothing changed; the task is {task.status}")
+        events = [event for name in changed for event in _table_events(spec, name, task)]
+        return dg.SensorResult(asset_events=events, cursor=json.dumps(now))
+
+    return dms_sensor
+
+
+def build_capture_checks(spec: SourceSpec, specs: list[dg.AssetSpec]) -> dg.AssetChecksDefinition:
+    """The check that DMS captures every declared table; evaluated by the sensor, and on demand."""
+
+    @dg.multi_asset_check(
+        name=f"{spec.name}_tables_captured",
+        specs=[
+            dg.AssetCheckSpec(CAPTURE_CHECK, asset=asset.key, description="DMS captures the table, and goes on.")
+            for asset in specs
+        ],
+    )
+    def captured(dms: DmsResource) -> Iterator[dg.AssetCheckResult]:
+        task = poll_task(dms, spec.name)
+        for name in spec.table_names:
+            trouble = _trouble(spec, task, task.tables.get(name))
+            yield dg.AssetCheckResult(
+                asset_key=table_key(spec.name, Layer.LANDING, name),
+                check_name=CAPTURE_CHECK,
+                passed=trouble is None,
+                metadata={"remedy": trouble} if trouble else {"task status": task.status},
+            )
+
+    return captured
