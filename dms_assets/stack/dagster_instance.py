@@ -1,0 +1,25 @@
+"""The Dagster instance of a local stack: its folder and its settings."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import dagster as dg
+
+
+def prepare(dagster_home: Path) -> None:
+    """Make the instance's folder, with this release's `dagster.yaml`; one that an operator changed is kept.
+
+    Its databases are made here: two processes that make them at once can leave them without a revision.
+    """
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    target = dagster_home / "dagster.yaml"
+    if not target.exists():
+        with as_file(files("dms_assets.stack") / "dagster.yaml") as shipped:
+            shutil.copyfile(shipped, target)
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        instance.get_runs_count()
+        instance.get_dynamic_partitions("")
+        instance.all_instigator_state()
