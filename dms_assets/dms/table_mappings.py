@@ -54,6 +54,19 @@ _NAMING_ACTIONS = {"rename", "convert-lowercase"}
 _COLUMN_ACTIONS = {"remove-column", "add-column", *_NAMING_ACTIONS}
 
 
+def _members(text: str) -> str:
+    """What stands between brackets, for a regular expression; a range that runs backwards is three characters."""
+    parts, at = [], 0
+    while at < len(text):
+        if text[at + 1 : at + 2] == "-" and at + 2 < len(text) and text[at] <= text[at + 2]:
+            parts.append(f"{re.escape(text[at])}-{re.escape(text[at + 2])}")
+            at += 3
+        else:
+            parts.append(re.escape(text[at]))
+            at += 1
+    return "".join(parts)
+
+
 def wildcard(pattern: str) -> re.Pattern[str]:
     """A DMS name pattern as a regular expression: `%` any run, `_` any one, `[_]` itself, `[ab]` `[a-d]` one of."""
     parts: list[str] = []
@@ -61,7 +74,7 @@ def wildcard(pattern: str) -> re.Pattern[str]:
     while at < len(pattern):
         close = pattern.find("]", at) if pattern[at] == "[" else -1
         if close > at + 1:
-            members = pattern[at + 1 : close].replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
+            members = _members(pattern[at + 1 : close])
             parts.append(f"[{members}]")
             at = close + 1
             continue

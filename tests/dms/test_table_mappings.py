@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dms_assets.dms.table_mappings import (
@@ -54,6 +54,7 @@ def test_wildcards(pattern: str, name: str, matches: bool) -> None:
 
 
 @given(st.text(alphabet="ab_.%[]^\\-", max_size=8))
+@example("[\\-[]")
 @settings(deadline=None)
 def test_any_pattern_is_a_pattern(text: str) -> None:
     wildcard(text)
