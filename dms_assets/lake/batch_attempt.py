@@ -104,6 +104,10 @@ class BatchAttempt:
         check_evolution(iceberg, self._metadata)
         base = read_base(iceberg)
         self._complete_ledger(iceberg, base)
+        if base.loads:
+            # Again: the run that committed the load may have died before it did.
+            newest = max(base.loads, key=lambda load: load.started_at)
+            self._clearing.settle_loads(name, newest.started_at, newest.load_id)
         pending = self._pending(base)
         plan = plan_landing(base, pending)
         reach("lake.after_listing")

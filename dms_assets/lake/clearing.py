@@ -13,7 +13,7 @@ from dms_assets.lake.archive import Shelf, archive_file
 from dms_assets.lake.ledger import Event, Ledger, LedgerRow, ledger_row, stranger_row
 from dms_assets.lake.object_store import ObjectMeta, ObjectNotFoundError, PreconditionFailedError
 from dms_assets.lake.pending_file import PendingFile
-from dms_assets.lake.quarantine import Entry, EntryState, Quarantine, Report
+from dms_assets.lake.quarantine import Entry, EntryState, Quarantine, QuarantineError, Report
 from dms_assets.lake.stores import LakeStores
 from dms_assets.model.failpoints import reach
 from dms_assets.model.landed_file import FileKind
@@ -136,10 +136,11 @@ class Clearing:
                 continue
             landed = self.quarantine.landed_file(entry)
             if landed.parsed.kind is FileKind.LOAD and older_than(landed, started):
-                decided = self.quarantine.decide(
-                    entry, EntryState.DISCARD, f"superseded by load {load_id}", "dms-assets", self._now
-                )
-                self.discard(decided)
+                with suppress(QuarantineError):  # an operator decided on it just now
+                    decided = self.quarantine.decide(
+                        entry, EntryState.DISCARD, f"superseded by load {load_id}", "dms-assets", self._now
+                    )
+                    self.discard(decided)
 
     def _delete(self, file: PendingFile) -> None:
         # Another object under the key is pending work of its own, and no object at all is what was wanted.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyiceberg.table import Table
 
+from dms_assets.lake.folder_store import sync_folder
 from dms_assets.validation.messages import OutputFile
 
 
@@ -34,6 +35,9 @@ def _publish(table: Table, path: Path) -> str:
         finally:
             os.close(descriptor)
         path.rename(place)
+        # The commit must not name a file whose folder entry a power cut can take.
+        for folder in (Path(place).parent, Path(place).parent.parent):
+            sync_folder(folder)
         return uri
     with path.open("rb") as source, table.io.new_output(uri).create() as target:
         shutil.copyfileobj(source, target, 1 << 20)

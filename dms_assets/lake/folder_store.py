@@ -136,7 +136,7 @@ class FolderStore:
                 # Taken again: the object there is newer and has overwritten this one, as in any object store.
                 os.link(aside, path, follow_symlinks=False)
         aside.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return actual in {None, expected}
 
     def _finish_deletes(self) -> None:
@@ -222,7 +222,7 @@ class FolderStore:
                 temporary.replace(path)
         else:
             temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return meta
 
     @contextmanager
@@ -271,10 +271,11 @@ def _make_folders(folder: Path) -> None:
         return
     _make_folders(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable: its files' names, not their content."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import uuid
 from collections.abc import Iterable, Sequence
 
 from pyiceberg.catalog import Catalog
@@ -191,13 +191,16 @@ def _committed(table: Table, text: str | None) -> frozenset[FileIdentity]:
 
 
 def _committed_text(table: Table, files: frozenset[FileIdentity]) -> str:
-    """The value of the property; a long list is written to a manifest first, named by its content."""
+    """The value of the property; a long list is written to a manifest of this attempt's own first.
+
+    Never over another's: a worker killed while it writes would take the manifest that the table points to with it.
+    """
     text = committed_files_json(files)
     body = text.encode()
     if len(body) <= INLINE_BYTES:
         return text
-    uri = f"{table.location()}/metadata/committed-files-{hashlib.sha256(body).hexdigest()}.json"
-    with table.io.new_output(uri).create(overwrite=True) as stream:
+    uri = f"{table.location()}/metadata/committed-files-{uuid.uuid4().hex}.json"
+    with table.io.new_output(uri).create() as stream:
         stream.write(body)
     return manifest_pointer_json(uri, body)
 
