@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 
-def follow() -> dg.AutomationCondition[Any]:
+def follow(also: dg.AutomationCondition[Any] | None = None) -> dg.AutomationCondition[Any]:
     """Run when something upstream is new, or when the asset itself was never made; once for each, not at a failure.
 
     Differs from `eager` in what loses no update:
@@ -17,12 +17,16 @@ def follow() -> dg.AutomationCondition[Any]:
     - an update that comes while a run is under way is followed by another: `eager` counts everything as handled when
       the run ends;
     - so is one that is seen in the very look after the request, where a reset would win over it.
+
+    `also` is one more reason to run.
     """
     updated = dg.AutomationCondition.any_deps_updated()
     handled = dg.AutomationCondition.newly_requested() & ~updated
-    never_made = dg.AutomationCondition.missing().newly_true()
+    reason = dg.AutomationCondition.missing().newly_true() | updated
+    if also is not None:
+        reason |= also
     return (
-        (never_made | updated).since(handled)
+        reason.since(handled)
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
@@ -35,8 +39,10 @@ def curation_condition(validated_groups: list[str]) -> dg.AutomationCondition[An
     Failed blocking checks of earlier runs stop nothing by themselves. The restriction to the validated groups
     matters: dbt tests are blocking checks too, and waiting for tests that never ran would build a first load in waves.
     """
-    passed = dg.AutomationCondition.all_deps_blocking_checks_passed()
-    return follow() & passed.allow(dg.AssetSelection.groups(*validated_groups))
+    groups = dg.AssetSelection.groups(*validated_groups)
+    passed = dg.AutomationCondition.all_deps_blocking_checks_passed().allow(groups)
+    # A release is a reason of its own: a build asked for before the hold may have left the table out.
+    return follow(passed.newly_true()) & passed
 
 
 def build_automation_sensors() -> list[dg.SensorDefinition]:

@@ -120,6 +120,8 @@ def build_dbt_definitions(sources: Sequence[SourceSpec], environment: Environmen
         name="dbt_models",
         dagster_dbt_translator=translator,
         pool=WAREHOUSE_POOL,
+        # A full disk or a busy file passes; what was asked for is not asked for again.
+        retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
     )
     def dbt_models(
         context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
@@ -133,13 +135,15 @@ def build_dbt_definitions(sources: Sequence[SourceSpec], environment: Environmen
         step = WarehouseStep(installation, sources)
         behind = {unique_id: tables_behind(manifest, [unique_id]) for unique_id in models}
         tables = set().union(*behind.values())
+        pinned = step.pin(tables)
+        # After pinning: what a pinned batch's run rejected is in quarantine by now.
         held = step.held(tables)
         for source, name in sorted(held, key=str):
             context.log.warning("%s of source %s is held: its curated relations stay as they are", name, source)
         building = {
             unique_id for unique_id, node in models.items() if not (is_curated(node) and behind[unique_id] & held)
         }
-        refresh = step.bind(tables - held, datetime.now(UTC))
+        refresh = step.bind({table: pinned[table] for table in tables - held}, datetime.now(UTC))
         again = {unique_id for unique_id in building if behind[unique_id] & refresh}
         results = []
         for chosen, full_refresh in ((again, True), (building - again, False)):

@@ -18,7 +18,8 @@ from dms_assets.pipeline.resources import DmsResource
 from dms_assets.pipeline.task_poll import poll_task
 
 CAPTURE_CHECK = "captured"
-_HEALTHY = {"creating", "ready", "starting", "running", "modifying", "testing"}
+_NO_TASK = "{}"
+_HEALTHY = {"creating", "starting", "running", "modifying", "testing"}
 
 
 def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> str | None:
@@ -26,6 +27,8 @@ def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> str
     if task.status == "failed":
         reason = task.failure or task.stop_reason or "no reason given"
         return f"task '{task.identifier}' failed: {reason}. Remove the cause, then `dms-assets task start {spec.name}`"
+    if task.status == "ready":
+        return f"task '{task.identifier}' was never started; `dms-assets task start {spec.name}` starts it"
     if task.status not in _HEALTHY:
         return f"task '{task.identifier}' is {task.status}; `dms-assets task start {spec.name}` resumes it"
     if table is None and task.status == "running":
@@ -67,6 +70,17 @@ def _table_events(
     )
 
 
+def _lost(spec: SourceSpec, remedy: str) -> Iterator[dg.AssetCheckEvaluation]:
+    """The task that was there is gone."""
+    for name in spec.table_names:
+        yield dg.AssetCheckEvaluation(
+            asset_key=table_key(spec.name, Layer.LANDING, name),
+            check_name=CAPTURE_CHECK,
+            passed=False,
+            metadata={"remedy": remedy},
+        )
+
+
 def build_dms_sensor(spec: SourceSpec) -> dg.SensorDefinition:
     """A sensor that writes events only for tables whose state changed since the last tick."""
 
@@ -82,7 +96,9 @@ def build_dms_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         try:
             task = poll_task(dms, spec.name)
         except TaskNotFoundError as error:
-            return dg.SkipReason(str(error))
+            if not context.cursor or context.cursor == _NO_TASK:
+                return dg.SkipReason(str(error))
+            return dg.SensorResult(asset_events=list(_lost(spec, str(error))), cursor=_NO_TASK)
         StreamStore(installation.state, spec.name).register(task)
         PollStore(installation.state, spec.name).record(task, datetime.now(UTC))
         seen = json.loads(context.cursor) if context.cursor else {}

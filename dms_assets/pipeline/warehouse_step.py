@@ -10,7 +10,7 @@ from dms_assets.curation.publish import publish
 from dms_assets.curation.source_views import applied_batch, create_source_views
 from dms_assets.curation.warehouse import open_published, open_warehouse
 from dms_assets.installation import Installation
-from dms_assets.lake.pinned_snapshot import empty_snapshot, pinned_snapshot, validated_identifier
+from dms_assets.lake.pinned_snapshot import PinnedSnapshot, empty_snapshot, pinned_snapshot, validated_identifier
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.hold import held, judge, read_summaries
@@ -66,23 +66,26 @@ class WarehouseStep:
             found |= {(source, name) for name in held(judge(self._installation, spec, summaries))}
         return found
 
-    def bind(self, tables: Collection[SourceTable], at: datetime) -> set[SourceTable]:
-        """Pin each table's current snapshot and make its source views show exactly that one.
+    def pin(self, tables: Collection[SourceTable]) -> dict[SourceTable, PinnedSnapshot | None]:
+        """Each table's current snapshot, None where nothing was committed."""
+        catalog = self._installation.catalog
+        return {(source, name): pinned_snapshot(catalog, validated_identifier(source, name)) for source, name in tables}
+
+    def bind(self, tables: Mapping[SourceTable, PinnedSnapshot | None], at: datetime) -> set[SourceTable]:
+        """Make the source views of each table show exactly its pinned snapshot.
 
         Returns the tables whose versions have seen more than the table now holds (it was made anew): they need a
         full refresh. Raises LookupError for a table without metadata.
         """
         refresh: set[SourceTable] = set()
         with open_warehouse(self._installation.environment.warehouse_file) as connection:
-            for source, name in sorted(tables, key=str):
+            for (source, name), found in sorted(tables.items(), key=lambda item: str(item[0])):
                 version = self._installation.versions(source).current(name)
                 if version is None:
                     raise LookupError(
                         f"source '{source}' has no metadata of {name}; materialise the table's metadata asset first"
                     )
-                identifier = validated_identifier(source, name)
-                pinned = pinned_snapshot(self._installation.catalog, identifier)
-                pinned = pinned or empty_snapshot(identifier, version.metadata)
+                pinned = found or empty_snapshot(validated_identifier(source, name), version.metadata)
                 create_source_views(connection, source, version.metadata, pinned, at=at)
                 if (applied_batch(connection, source, name) or 0) > pinned.batch:
                     refresh.add((source, name))

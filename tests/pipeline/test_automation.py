@@ -115,3 +115,17 @@ def test_a_held_table_is_not_followed_until_it_is_released() -> None:
     assert not asked
     evaluate(instance, passed=True)
     assert requested(defs, instance, cursor)[0]
+
+
+def test_a_release_is_a_reason_to_run() -> None:
+    """A build asked for before a hold may have left the table out, and a discard brings no new batch."""
+    instance, defs = dg.DagsterInstance.ephemeral(), definitions(checked=True)
+    report(instance)
+    evaluate(instance, passed=True)
+    asked, cursor = requested(defs, instance)
+    assert asked
+    evaluate(instance, passed=False)
+    asked, cursor = requested(defs, instance, cursor)
+    assert not asked
+    evaluate(instance, passed=True)
+    assert requested(defs, instance, cursor)[0]
