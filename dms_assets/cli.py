@@ -170,8 +170,9 @@ def main() -> None:
     """Run the command; an expected error is one message on standard error and status 1."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    # A supervisor's SIGTERM must stop what a command started, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # A supervisor's SIGTERM and a closed terminal must stop what a command started, as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         cli(standalone_mode=True)
     except (OSError, BotoCoreError, ClientError) as error:

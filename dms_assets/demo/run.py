@@ -59,6 +59,13 @@ INSTANT_EVERY_S = 5.0
 _PATIENCE_S = 240.0
 
 
+class DirectoryNotEmptyError(ValueError):
+    """The folder named for the demo holds something."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(f"{directory} is not empty; name a new or an empty folder for the demo")
+
+
 def run_demo(directory: Path | None, command: Command, *, scale: float, keep: bool, seed: int) -> bool:
     """Run everything; whether the proof holds. The scratch folder stays if it does not, or if `keep`.
 
@@ -68,6 +75,9 @@ def run_demo(directory: Path | None, command: Command, *, scale: float, keep: bo
         base = Path(".dms").absolute()
         base.mkdir(exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix="demo-", dir=base))
+    elif directory.exists() and any(directory.iterdir()):
+        # What is removed at the end must be what the demo made.
+        raise DirectoryNotEmptyError(directory)
     proved = False
     try:
         with LocalStack(directory) as stack, ExitStack() as cleanup:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
+_UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
 
 def prepare(dagster_home: Path) -> None:
     """Make the instance's folder, with this release's `dagster.yaml`; one that an operator changed is kept.
@@ -20,6 +22,8 @@ def prepare(dagster_home: Path) -> None:
         with as_file(files("dms_assets.stack") / "dagster.yaml") as shipped:
             shutil.copyfile(shipped, target)
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        instance.get_runs_count()
+        # The caller holds the stack's lock, so whatever still counts as running is of a stack that died.
+        for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
+            instance.report_run_failed(run, "its process ended with an earlier stack")
         instance.get_dynamic_partitions("")
         instance.all_instigator_state()

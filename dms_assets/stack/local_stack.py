@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,11 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _no_proxy() -> str:
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    return ",".join(filter(None, [known, "127.0.0.1", "localhost"]))
 
 
 def _listens(port: int) -> bool:
@@ -79,6 +85,9 @@ class LocalStack:
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            # A proxy for the outside must not be asked for this machine.
+            **dict.fromkeys(("no_proxy", "NO_PROXY"), _no_proxy()),
         }
 
     def adopt_environment(self) -> None:
@@ -129,11 +138,12 @@ class LocalStack:
 
     def stop(self) -> None:
         """Stop everything, in the reverse order of starting, and give the folder back."""
-        for process in reversed(self._processes):
-            if process is not None:
-                process.stop()
+        with ExitStack() as end:
+            end.callback(self._lock.close)
+            for process in self._processes:
+                if process is not None:
+                    end.callback(process.stop)
         self.daemon = self.code_server = self.local_dms = None
-        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
