@@ -53,6 +53,24 @@ def _busy(instance: dg.DagsterInstance, spec: SourceSpec, now: datetime) -> set[
     return {table_of(key) for record in records for key in record.dagster_run.asset_selection or ()}
 
 
+def _unannounced(
+    instance: dg.DagsterInstance,
+    spec: SourceSpec,
+    summaries: Mapping[TableName, TableSummary],
+    announced: Mapping[str, int],
+) -> Iterator[tuple[TableName, int]]:
+    """Tables whose last batch no materialisation tells of: the run that committed it died before it said so."""
+    for name, summary in summaries.items():
+        if summary.batch == announced.get(str(name), 0):
+            continue
+        key = table_key(spec.name, Layer.VALIDATED, name)
+        last = instance.fetch_materializations(key, limit=1).records
+        event = last[0].asset_materialization if last else None
+        told = event.metadata.get("batch") if event else None
+        if told is None or told.value != summary.batch:
+            yield name, summary.batch
+
+
 def _work(
     installation: Installation,
     spec: SourceSpec,
@@ -161,18 +179,34 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         for entry in quarantine_strangers(installation.lake, spec, inbox.strangers, datetime.now(UTC)):
             context.log.warning("quarantined, as it is no file of a declared table: %s", entry.entry_id)
         arrivals, newest = _arrivals(spec, inbox.tables, cursor.get("newest", {}))
+        now = datetime.now(UTC)
+        # Before the tables are read: a run that ends in between has announced what is read.
+        busy = _busy(context.instance, spec, now)
         summaries = read_summaries(installation, spec, spec.table_names)
-        changed, holds = _changed_holds(judge(installation, spec, summaries), cursor.get("holds", {}))
+        announced = cursor.get("announced", {})
+        idle = {name: summary for name, summary in summaries.items() if name not in busy}
+        silent = dict(_unannounced(context.instance, spec, idle, announced))
+        for name, batch in silent.items():
+            # At once, for the verdicts below are about it.
+            context.instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    table_key(spec.name, Layer.VALIDATED, name),
+                    metadata={"batch": batch, "reported": "by the landing sensor: its run died after the commit"},
+                )
+            )
+        verdicts = judge(installation, spec, summaries)
+        changed, holds = _changed_holds(verdicts, cursor.get("holds", {}))
+        changed += [verdict for verdict in verdicts if verdict.table in silent and verdict not in changed]
         asked = _asked(cursor.get("asked", {}))
         work = _work(installation, spec, inbox.tables, summaries)
-        now = datetime.now(UTC)
-        requests = due(work, asked, _busy(context.instance, spec, now), now)
+        requests = due(work, asked, busy, now)
         asked |= requests
+        told = {**announced, **{str(name): summary.batch for name, summary in idle.items()}}
         remembered = {str(n): [a.fingerprint, a.at.isoformat(), a.attempt] for n, a in asked.items()}
         return dg.SensorResult(
             run_requests=list(_request(spec, requests)),
             asset_events=[*arrivals, *evaluations(context.instance, spec, changed)],
-            cursor=json.dumps({"newest": newest, "holds": holds, "asked": remembered}),
+            cursor=json.dumps({"newest": newest, "holds": holds, "asked": remembered, "announced": told}),
         )
 
     return landing_sensor
