@@ -161,7 +161,8 @@ def _request(spec: SourceSpec, requests: Mapping[TableName, Asked]) -> Iterator[
 def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
     """A sensor that lists landing, and asks for at most one run a tick.
 
-    The cursor holds digests only: what was asked for, which file was newest, what the holds were.
+    The cursor holds no list of files: what was asked for, which file was newest, what the holds were, and the last
+    batch told of.
     """
 
     @dg.sensor(
