@@ -17,8 +17,6 @@ from typing import Any
 
 import psycopg
 
-from dms_assets.demo.postgres import EmbeddedPostgres
-from dms_assets.demo.postgres_cluster import binary
 from dms_assets.dms.table_mappings import parse_mappings
 from dms_assets.local_dms.context import TaskContext
 from dms_assets.local_dms.files.layout import FileLayout
@@ -29,6 +27,8 @@ from dms_assets.local_dms.settings import TaskSettings, merged, source_options
 from dms_assets.local_dms.store import Store
 from dms_assets.local_dms.tables import COMPLETED, new_statistics
 from dms_assets.model.names import TableName
+from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.sample.postgres_cluster import binary
 
 TABLE = TableName("public", "offender_event")
 COLUMNS = (

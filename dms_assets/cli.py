@@ -1,169 +1,47 @@
-"""The command `dms-assets`. Each command imports what it needs, so that `--help` answers at once."""
+"""The entry point `dms-assets`. A command is imported when it is asked for, so that `--help` answers at once."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from importlib import import_module
+from typing import NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from mypy_boto3_dms import DatabaseMigrationServiceClient
-
-    from dms_assets.lake.quarantine_cli import QuarantineAccess
-
-_HOME = click.option(
-    "--home",
-    type=click.Path(path_type=Path),
-    envvar="DMS_ASSETS_HOME",
-    default=Path(".dms"),
-    show_default=True,
-    help="Folder of the stack.",
-)
+# Name of each command -> module and attribute below `dms_assets.commands`, and the line `--help` shows.
+_COMMANDS = {
+    "demo": ("demo:demo", "Take a real PostgreSQL to proven curated history, headless."),
+    "generate": ("generate:generate", "Generate the dbt models of a source from its metadata."),
+    "local-dms": ("local_dms:local_dms", "Serve the AWS DMS API on this machine, with real data."),
+    "provision": ("provision:provision", "Create or correct what a source needs in DMS."),
+    "quarantine": ("quarantine:quarantine", "Files that were rejected: look at them, replay or discard them."),
+    "task": ("task:task", "Start, resume and stop the DMS task of a source."),
+}
 
 
 class _Commands(click.Group):
-    """Knows the commands that live with the part they work on, and imports one only when it is asked for."""
+    """Imports one command at a time; the list of all needs none of them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "quarantine"])
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click passes it
+        return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "quarantine":
-            from dms_assets.lake.quarantine_cli import quarantine_group  # noqa: PLC0415
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(f"dms_assets.commands.{module}"), attribute)
+        return command
 
-            return quarantine_group(_quarantine_access)
-        return super().get_command(ctx, cmd_name)
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dms-assets")
 def cli() -> None:
     """A relational source in the data lake through AWS DMS, every change exactly once."""
-
-
-@cli.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Scratch folder; a new one by default.")
-@click.option("--scale", type=click.FloatRange(0.01, 50), default=1.0, show_default=True, help="1 is 200,000 rows.")
-@click.option("--keep", is_flag=True, help="Keep the scratch folder, to look at what is in it.")
-@click.option("--seed", type=int, default=20_260_101, show_default=True, help="Of the data and the workload.")
-def demo(directory: Path | None, scale: float, keep: bool, seed: int) -> None:
-    """Take a real PostgreSQL to proven curated history, headless, and print the proof.
-
-    Exit status 0 only if everything printed holds.
-    """
-    from dms_assets.demo.run import run_demo  # noqa: PLC0415
-
-    def command(*arguments: str) -> None:
-        cli.main(args=list(arguments), prog_name="dms-assets", standalone_mode=False)
-
-    sys.exit(0 if run_demo(directory, command, scale=scale, keep=keep, seed=seed) else 1)
-
-
-@cli.command("local-dms")
-@click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder for its own state.")
-@click.option("--buckets", type=click.Path(path_type=Path), required=True, help="Folder whose children are buckets.")
-@click.option("--secrets", type=click.Path(path_type=Path), help="Folder of secrets that endpoints may name.")
-@click.option("--port", type=int, default=0, show_default=True, help="On 127.0.0.1; 0 takes a free one.")
-def local_dms(state: Path, buckets: Path, secrets: Path | None, port: int) -> None:
-    """Serve the AWS DMS API on this machine, moving real data from PostgreSQL to folders that stand for buckets."""
-    from dms_assets.local_dms.server import serve  # noqa: PLC0415
-
-    serve(state=state, buckets=buckets, port=port, secrets=secrets)
-
-
-@cli.command()
-@click.argument("source")
-@_HOME
-def provision(source: str, home: Path) -> None:
-    """Create or correct what SOURCE needs in DMS: instance, endpoints, task. Starts nothing; safe to repeat."""
-    from dms_assets.dms.provision import provision as create  # noqa: PLC0415
-    from dms_assets.environment import LANDING_BUCKET, Environment  # noqa: PLC0415
-    from dms_assets.installation import Installation  # noqa: PLC0415
-    from dms_assets.sources import find_source  # noqa: PLC0415
-
-    environment = Environment(home=home)
-    spec = find_source(source)
-    known = Installation(environment).known_metadata(spec)
-    unknown = [str(name) for name in spec.table_names if name not in known]
-    if unknown:
-        raise click.ClickException(
-            f"no metadata yet of {', '.join(unknown)}; materialise the metadata assets of source '{source}' first, "
-            "so that the task leaves out the columns that cannot be captured"
-        )
-    excluded = {name: metadata.excluded for name, metadata in known.items()}
-    credentials = environment.secret(spec.connection.secret)
-    click.echo(create(_dms_client(environment.region), spec, credentials, LANDING_BUCKET, excluded))
-
-
-@cli.group()
-def task() -> None:
-    """Start, stop and look at the DMS task of a source."""
-
-
-@task.command()
-@click.argument("source")
-@_HOME
-def start(source: str, home: Path) -> None:
-    """Start the task of SOURCE for the first time, or resume it where it stopped."""
-    from dms_assets.dms import control, task_reader  # noqa: PLC0415
-    from dms_assets.environment import Environment  # noqa: PLC0415
-
-    control.start(_dms_client(Environment(home=home).region), task_reader.task_identifier(source))
-
-
-@task.command()
-@click.argument("source")
-@_HOME
-def stop(source: str, home: Path) -> None:
-    """Stop the task of SOURCE, and wait until what it holds is written."""
-    from dms_assets.dms import control, task_reader  # noqa: PLC0415
-    from dms_assets.environment import Environment  # noqa: PLC0415
-
-    control.stop(_dms_client(Environment(home=home).region), task_reader.task_identifier(source))
-
-
-@cli.command()
-@click.argument("source")
-@click.option("--check", is_flag=True, help="Write nothing; fail if the committed models are not these.")
-@_HOME
-def generate(source: str, check: bool, home: Path) -> None:
-    """Generate the dbt models of SOURCE from its last known metadata."""
-    from dms_assets.curation.generate import check_models, generate_models  # noqa: PLC0415
-    from dms_assets.curation.history_columns import history_columns  # noqa: PLC0415
-    from dms_assets.environment import Environment  # noqa: PLC0415
-    from dms_assets.installation import Installation  # noqa: PLC0415
-    from dms_assets.pipeline.dbt_assets import PROJECT_DIR  # noqa: PLC0415
-    from dms_assets.sources import find_source  # noqa: PLC0415
-
-    spec = find_source(source)
-    known = list(Installation(Environment(home=home)).known_metadata(spec).values())
-    target = PROJECT_DIR / "models" / "curated" / spec.name
-    changed = (check_models if check else generate_models)(spec, known, target, history_columns(PROJECT_DIR))
-    for path in changed:
-        click.echo(f"{'differs' if check else 'wrote'}: {path}")
-    if check and changed:
-        sys.exit(1)
-
-
-def _quarantine_access(home: Path) -> QuarantineAccess:
-    from dms_assets.environment import Environment  # noqa: PLC0415
-    from dms_assets.installation import Installation  # noqa: PLC0415
-    from dms_assets.lake.quarantine_cli import QuarantineAccess  # noqa: PLC0415
-    from dms_assets.sources import read_sources  # noqa: PLC0415
-
-    good, _ = read_sources()
-    folders = {spec.name: spec.folder for spec in good.values()}
-    return QuarantineAccess(Installation(Environment(home=home)).lake, folders)
-
-
-def _dms_client(region: str):  # type: ignore[no-untyped-def]
-    import boto3  # noqa: PLC0415
-
-    client: DatabaseMigrationServiceClient = boto3.client("dms", region_name=region)
-    return client
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""A source to try the platform on: an embedded PostgreSQL, a fictional schema, its data and a live workload."""
+"""The demo: the whole platform on the sample source, headless, with a proof at the end."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 
-from dms_assets.demo.commit_gate import CommitGate
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.reconcile.source_state import SourceState, read_source, take_snapshot
+from dms_assets.sample.commit_gate import CommitGate
 
 
 def record_instant(dsn: str, gate: CommitGate, tables: Sequence[TableMetadata], folder: Path) -> SourceState:

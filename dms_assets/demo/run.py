@@ -16,16 +16,11 @@ import dagster as dg
 import psycopg
 from rich.console import Console
 
-from dms_assets.demo.commit_gate import CommitGate
 from dms_assets.demo.evidence import happenings, table_evidence
 from dms_assets.demo.planted_files import plant_corrupt_file, plant_retyped_file
-from dms_assets.demo.postgres import EmbeddedPostgres
 from dms_assets.demo.progress_log import ProgressLog
 from dms_assets.demo.recording import record_instant
 from dms_assets.demo.report import print_control, print_happenings, print_provenance, print_seconds, print_tables
-from dms_assets.demo.sample_data import create_sample
-from dms_assets.demo.workload import Workload
-from dms_assets.demo.workload_counts import WorkloadCounts
 from dms_assets.dms.task_reader import read_task, task_identifier
 from dms_assets.installation import Installation
 from dms_assets.lake.quarantine import EntryState, Quarantine
@@ -41,6 +36,11 @@ from dms_assets.reconcile.compare import compare
 from dms_assets.reconcile.comparison import Comparison
 from dms_assets.reconcile.negative_control import negative_control
 from dms_assets.reconcile.source_state import SourceState
+from dms_assets.sample.commit_gate import CommitGate
+from dms_assets.sample.data import create_sample
+from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.sample.workload import Workload
+from dms_assets.sample.workload_counts import WorkloadCounts
 from dms_assets.sources import find_source
 from dms_assets.stack.local_stack import LocalStack
 

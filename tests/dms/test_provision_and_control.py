@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from dms_assets.demo.postgres import EmbeddedPostgres
 from dms_assets.dms import control
 from dms_assets.dms.provision import ConnectionFailedError, provision
 from dms_assets.dms.task_reader import TaskNotFoundError, read_task, task_identifier
@@ -17,6 +16,7 @@ from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED
+from dms_assets.sample.postgres import EmbeddedPostgres
 from tests.local_dms.service import Service, until
 
 pytestmark = pytest.mark.postgres

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from dms_assets.commands.quarantine import QuarantineAccess, quarantine
 from dms_assets.lake.batch_attempt import Observation
 from dms_assets.lake.landing import landed_file
 from dms_assets.lake.quarantine import EntryState, QuarantineError, Report
-from dms_assets.lake.quarantine_cli import QuarantineAccess, quarantine_group
 from dms_assets.model.failpoints import FailpointError
 from dms_assets.model.load import Stream
 from dms_assets.validation.outcome import Reason
@@ -42,8 +42,8 @@ def _negative() -> dict[str, object]:
 
 @pytest.fixture
 def run(world: World) -> Callable[..., Result]:
-    group = quarantine_group(lambda _: QuarantineAccess(world.stores, {"shop": "shop"}))
-    return lambda *arguments: CliRunner().invoke(group, list(arguments))
+    access = QuarantineAccess(world.stores, {"shop": "shop"})
+    return lambda *arguments: CliRunner().invoke(quarantine, list(arguments), obj=access)
 
 
 def test_a_decision_is_made_once(world: World, bad: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from dms_assets.demo.postgres import EmbeddedPostgres
 from dms_assets.local_dms.postgres.source import SourceAddress
+from dms_assets.sample.postgres import EmbeddedPostgres
 from tests.local_dms.service import Service
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dms_assets.demo.postgres import EmbeddedPostgres
+from dms_assets.sample.postgres import EmbeddedPostgres
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dms_assets.demo.postgres import EmbeddedPostgres
 from dms_assets.model.logical_type import LogicalType
 from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
@@ -21,6 +20,7 @@ from dms_assets.reconcile.compare import MOST_DIFFERENCES, WarehouseNotReadableE
 from dms_assets.reconcile.comparison import Fault, TableComparison
 from dms_assets.reconcile.negative_control import NoControlError, negative_control
 from dms_assets.reconcile.source_state import SourceState, read_source, source_snapshot
+from dms_assets.sample.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.postgres
 

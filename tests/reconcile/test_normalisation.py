@@ -11,7 +11,6 @@ import duckdb
 import psycopg
 import pytest
 
-from dms_assets.demo.postgres import EmbeddedPostgres
 from dms_assets.model.logical_type import LogicalType
 from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
@@ -20,6 +19,7 @@ from dms_assets.reconcile.compare import compare_table, open_warehouse
 from dms_assets.reconcile.normalisation import NORMALISATIONS, TABLE_RULES, normalisation
 from dms_assets.reconcile.postgres_columns import PostgresColumn, SourceChangedError, postgres_columns
 from dms_assets.reconcile.source_state import SourceState, read_source, source_snapshot
+from dms_assets.sample.postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.postgres
 

@@ -11,8 +11,6 @@ import psycopg
 import pytest
 
 from dms_assets.curation.dbt_run import ensure_manifest
-from dms_assets.demo.postgres import EmbeddedPostgres
-from dms_assets.demo.sample_data import create_sample
 from dms_assets.dms import control
 from dms_assets.dms.provision import provision
 from dms_assets.dms.task_reader import read_task, task_identifier
@@ -22,6 +20,8 @@ from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED
 from dms_assets.pipeline.dbt_assets import dbt_target
 from dms_assets.pipeline.resources import DmsResource
+from dms_assets.sample.data import create_sample
+from dms_assets.sample.postgres import EmbeddedPostgres
 from dms_assets.sources import find_source
 from dms_assets.stack.local_stack import LocalStack
 from tests.local_dms.service import until

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from dms_assets.cli import cli
 from dms_assets.curation.warehouse import open_published
-from dms_assets.demo.commit_gate import CommitGate
 from dms_assets.demo.evidence import table_evidence
 from dms_assets.demo.planted_files import plant_corrupt_file, plant_retyped_file
 from dms_assets.demo.recording import record_instant
@@ -24,6 +23,7 @@ from dms_assets.pipeline.hold import held, judge, read_summaries
 from dms_assets.pipeline.keys import table_key
 from dms_assets.pipeline.progress import read_progress
 from dms_assets.reconcile.compare import compare
+from dms_assets.sample.commit_gate import CommitGate
 from tests.local_dms.service import until
 from tests.system.conftest import System
 

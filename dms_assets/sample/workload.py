@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import psycopg
 
-from dms_assets.demo.commit_gate import CommitGate
-from dms_assets.demo.session_work import NothingToDoError, Work
-from dms_assets.demo.transactions import MIX, Transaction, give_up
-from dms_assets.demo.workload_counts import WorkloadCounts, WorkloadTally
+from dms_assets.sample.commit_gate import CommitGate
+from dms_assets.sample.session_work import NothingToDoError, Work
+from dms_assets.sample.transactions import MIX, Transaction, give_up
+from dms_assets.sample.workload_counts import WorkloadCounts, WorkloadTally
 
 _RETRIES = 10
 _LONGEST_PAUSE_S = 0.004

@@ -10,9 +10,9 @@ from datetime import date, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from dms_assets.demo import sample_values as values
-from dms_assets.demo.migrated_values import COLUMNS as MIGRATED_COLUMNS
-from dms_assets.demo.migrated_values import migrated_rows
+from dms_assets.sample import values
+from dms_assets.sample.migrated_values import COLUMNS as MIGRATED_COLUMNS
+from dms_assets.sample.migrated_values import migrated_rows
 
 Value = str | int | float | bool | bytes | date | datetime | UUID | list[str] | None
 Row = tuple[Value, ...]

@@ -19,8 +19,8 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from dms_assets.demo.connection import ConnectionInfo, read_secret, secret_path, write_secret
-from dms_assets.demo.postgres_cluster import (
+from dms_assets.sample.connection import ConnectionInfo, read_secret, secret_path, write_secret
+from dms_assets.sample.postgres_cluster import (
     LOG_NAME,
     SUPERUSER,
     PostgresError,
@@ -34,7 +34,7 @@ from dms_assets.demo.postgres_cluster import (
     server_command,
     wait_until_ready,
 )
-from dms_assets.demo.unprivileged import Identity, identity
+from dms_assets.sample.unprivileged import Identity, identity
 
 HOST = "127.0.0.1"
 TIMEZONE = "Europe/London"

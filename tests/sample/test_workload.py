@@ -8,10 +8,10 @@ import time
 import psycopg
 import pytest
 
-from dms_assets.demo.commit_gate import CommitGate
-from dms_assets.demo.postgres import EmbeddedPostgres
-from dms_assets.demo.workload import Workload
-from dms_assets.demo.workload_counts import WorkloadCounts, WorkloadTally
+from dms_assets.sample.commit_gate import CommitGate
+from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.sample.workload import Workload
+from dms_assets.sample.workload_counts import WorkloadCounts, WorkloadTally
 
 pytestmark = pytest.mark.postgres
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from dms_assets.demo.unprivileged import Identity
+from dms_assets.sample.unprivileged import Identity
 
 SUPERUSER = "postgres"
 LOG_NAME = "server.log"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,14 @@ from typing import Any
 
 import click
 
+from dms_assets.commands.options import home_option, json_option
+from dms_assets.environment import Environment
+from dms_assets.installation import Installation
 from dms_assets.lake.clearing import Clearing
 from dms_assets.lake.ledger import Event, ledger_row
 from dms_assets.lake.quarantine import Entry, EntryState, Quarantine, QuarantineError
 from dms_assets.lake.stores import LakeStores
+from dms_assets.sources import read_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +47,30 @@ class QuarantineAccess:
         raise click.ClickException(f"nothing in quarantine is called '{entry_id}'; see `dms-assets quarantine list`")
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_REASON = click.option("--reason", required=True, help="Why; it is kept with the file and in the ledger.")
+_reason_option = click.option("--reason", required=True, help="Why; it is kept with the file and in the ledger.")
+_id_argument = click.argument("entry_id", metavar="ID")
 
 
-def quarantine_group(open_access: Callable[[Path], QuarantineAccess]) -> click.Group:
-    """The command group; `open_access` opens the stack in a folder."""
-
-    @click.group(name="quarantine", help="Files that were rejected: look at them, replay or discard them.")
-    @click.option(
-        "--home",
-        type=click.Path(path_type=Path),
-        envvar="DMS_ASSETS_HOME",
-        default=Path(".dms"),
-        show_default=True,
-        help="Folder of the stack.",
-    )
-    @click.pass_context
-    def group(context: click.Context, home: Path) -> None:
-        context.obj = open_access(home)
-
-    for command in (_list, _show, _replay, _discard):
-        group.add_command(command)
-    return group
+@click.group()
+@home_option
+@click.pass_context
+def quarantine(context: click.Context, home: Path) -> None:
+    """Files that were rejected: look at them, replay or discard them."""
+    if context.obj is None:
+        good, _ = read_sources()
+        folders = {spec.name: spec.folder for spec in good.values()}
+        context.obj = QuarantineAccess(Installation(Environment(home=home)).lake, folders)
 
 
-@click.command("list")
+@quarantine.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also what was decided and carried out.")
-@_JSON
+@json_option
 @click.pass_obj
 def _list(access: QuarantineAccess, everything: bool, as_json: bool) -> None:
     """List files in quarantine: id, state, source, table, reason, key."""
     rows = [
-        _row(source, quarantine, entry)
-        for source, quarantine, entry in access.all()
+        _row(source, store, entry)
+        for source, store, entry in access.all()
         if everything or entry.state is not EntryState.DONE
     ]
     if as_json:
@@ -89,38 +83,38 @@ def _list(access: QuarantineAccess, everything: bool, as_json: bool) -> None:
     click.echo(f"{len(rows)} in quarantine")
 
 
-@click.command("show")
-@click.argument("entry_id", metavar="ID")
-@_JSON
+@quarantine.command("show")
+@_id_argument
+@json_option
 @click.pass_obj
 def _show(access: QuarantineAccess, entry_id: str, as_json: bool) -> None:
     """Show why a file was rejected, and what was decided."""
-    source, quarantine, entry = access.find(entry_id)
-    decisions = list(quarantine.decisions(entry))
+    source, store, entry = access.find(entry_id)
+    decisions = list(store.decisions(entry))
     if as_json:
-        report = quarantine.report(entry).to_json()
-        click.echo(json.dumps({**_row(source, quarantine, entry), "report": report, "decisions": decisions}, indent=1))
+        report = store.report(entry).to_json()
+        click.echo(json.dumps({**_row(source, store, entry), "report": report, "decisions": decisions}, indent=1))
         return
-    click.echo(quarantine.report(entry).text(), nl=False)
+    click.echo(store.report(entry).text(), nl=False)
     click.echo(f"state: {entry.state}")
     for decision in decisions:
         click.echo(f"{decision['at']} {decision['action']} by {decision['by']}: {decision['reason']}")
     if entry.file is not None:
-        click.echo(f"file: {quarantine.store.uri}/{entry.file.key}")
+        click.echo(f"file: {store.store.uri}/{entry.file.key}")
 
 
-@click.command("replay")
-@click.argument("entry_id", metavar="ID")
-@_REASON
+@quarantine.command("replay")
+@_id_argument
+@_reason_option
 @click.pass_obj
 def _replay(access: QuarantineAccess, entry_id: str, reason: str) -> None:
     """Have a file judged again, by the metadata and rules of now, in the next run of its table."""
-    source, quarantine, entry = access.find(entry_id)
-    decided = _decide(quarantine, entry, EntryState.REPLAY, reason)
-    decision = list(quarantine.decisions(decided))[-1]
+    source, store, entry = access.find(entry_id)
+    decided = _decide(store, entry, EntryState.REPLAY, reason)
+    decision = list(store.decisions(decided))[-1]
     row = ledger_row(
         source,
-        quarantine.landed_file(decided),
+        store.landed_file(decided),
         Event.REPLAYED,
         decision["at"],
         quarantine_id=entry_id,
@@ -131,28 +125,28 @@ def _replay(access: QuarantineAccess, entry_id: str, reason: str) -> None:
     click.echo(f"{entry_id} is judged again in the next run of {decided.table}")
 
 
-@click.command("discard")
-@click.argument("entry_id", metavar="ID")
-@_REASON
+@quarantine.command("discard")
+@_id_argument
+@_reason_option
 @click.pass_obj
 def _discard(access: QuarantineAccess, entry_id: str, reason: str) -> None:
     """Give a file up: its rows never enter the table. The file itself goes to the archive."""
-    source, quarantine, entry = access.find(entry_id)
+    source, store, entry = access.find(entry_id)
     if entry.state is not EntryState.DISCARD:
-        entry = _decide(quarantine, entry, EntryState.DISCARD, reason)
+        entry = _decide(store, entry, EntryState.DISCARD, reason)
     Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).discard(entry)
     click.echo(f"{entry_id} is discarded")
 
 
-def _decide(quarantine: Quarantine, entry: Entry, action: EntryState, reason: str) -> Entry:
+def _decide(store: Quarantine, entry: Entry, action: EntryState, reason: str) -> Entry:
     try:
-        return quarantine.decide(entry, action, reason, getpass.getuser(), datetime.now(UTC))
+        return store.decide(entry, action, reason, getpass.getuser(), datetime.now(UTC))
     except QuarantineError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _row(source: str, quarantine: Quarantine, entry: Entry) -> dict[str, Any]:
-    report = quarantine.report(entry)
+def _row(source: str, store: Quarantine, entry: Entry) -> dict[str, Any]:
+    report = store.report(entry)
     return {
         "id": entry.entry_id,
         "state": entry.state.value,

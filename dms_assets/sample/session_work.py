@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from dms_assets.demo import sample_values as values
+from dms_assets.sample import values
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 

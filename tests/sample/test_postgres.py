@@ -16,9 +16,9 @@ import psutil
 import psycopg
 import pytest
 
-from dms_assets.demo import unprivileged
-from dms_assets.demo.postgres import EmbeddedPostgres, PostgresInUseError
-from dms_assets.demo.postgres_cluster import PostgresError, binary, find_postmaster
+from dms_assets.sample import unprivileged
+from dms_assets.sample.postgres import EmbeddedPostgres, PostgresInUseError
+from dms_assets.sample.postgres_cluster import PostgresError, binary, find_postmaster
 
 pytestmark = pytest.mark.postgres
 
@@ -107,7 +107,7 @@ def test_data_survives_stop_and_kill_on_the_same_port(server: EmbeddedPostgres) 
 
 def test_orphan_of_a_killed_process_is_ended_by_the_next_start(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from dms_assets.demo.postgres import EmbeddedPostgres\n"
+        "import sys, time; from pathlib import Path; from dms_assets.sample.postgres import EmbeddedPostgres\n"
         "EmbeddedPostgres(Path(sys.argv[1])).start(); print('up', flush=True); time.sleep(600)"
     )
     data_dir = tmp_path / "postgres"

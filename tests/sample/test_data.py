@@ -12,11 +12,11 @@ import yaml
 from psycopg import sql
 
 import dms_assets
-from dms_assets.demo.postgres import EmbeddedPostgres
-from dms_assets.demo.sample_data import copy_text, create_sample
-from dms_assets.demo.sample_tables import SAMPLE_TABLES, Counts
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
+from dms_assets.sample.data import copy_text, create_sample
+from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.sample.tables import SAMPLE_TABLES, Counts
 
 
 def digest(seed: int, scale: float = 0.02) -> str:

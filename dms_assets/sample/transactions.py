@@ -12,9 +12,9 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from dms_assets.demo import sample_values as values
-from dms_assets.demo.migrated_values import AWKWARD_ROWS
-from dms_assets.demo.session_work import NothingToDoError, Work
+from dms_assets.sample import values
+from dms_assets.sample.migrated_values import AWKWARD_ROWS
+from dms_assets.sample.session_work import NothingToDoError, Work
 
 Counts = Mapping[str, int]
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from dms_assets.demo.sample_tables import SAMPLE_TABLES, Counts, Row, Value
+from dms_assets.sample.tables import SAMPLE_TABLES, Counts, Row, Value
 
 SCHEMA = "probation"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dms_assets.demo.commit_gate import CommitGate
-from dms_assets.demo.postgres import EmbeddedPostgres
 from dms_assets.demo.recording import record_instant
 from dms_assets.model.logical_type import Kind, LogicalType
 from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
 from dms_assets.reconcile.source_state import SourceState, take_snapshot
+from dms_assets.sample.commit_gate import CommitGate
+from dms_assets.sample.postgres import EmbeddedPostgres
 
 MARKS = TableMetadata(
     TableName("gate", "mark"), (ColumnMetadata("id", LogicalType(Kind.INT64), "bigint"),), key=("id",)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from dms_assets.demo.postgres import EmbeddedPostgres
-from dms_assets.demo.sample_data import create_sample
-from dms_assets.demo.sample_tables import SAMPLE_TABLES
 from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.model.table_metadata import TableMetadata
+from dms_assets.sample.data import create_sample
+from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.sample.tables import SAMPLE_TABLES
 
 SMALL = 0.03
 

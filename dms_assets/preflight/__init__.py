@@ -1,0 +1,1 @@
+"""The preflight of a source: what must be so before DMS extracts it, and the statement that makes it so."""
