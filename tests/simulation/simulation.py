@@ -1,0 +1,123 @@
+"""Run a plan on the real parts; at each checkpoint curated equals the source, now and at every recorded instant."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from dms_assets.model.names import TableName
+from tests.simulation.sessions import SCHEMA
+from tests.simulation.steps import STATEMENTS, Do, Plan, Step
+from tests.simulation.world import World
+
+_LOG = logging.getLogger(__name__)
+
+
+class DifferenceError(AssertionError):
+    """Curated is not what the source was."""
+
+    def __init__(self, plan: Plan, done: int, told: Sequence[str]) -> None:
+        self.done = done
+        super().__init__(
+            f"seed {plan.seed}, after {done} of {len(plan.steps)} steps: {len(told)} tables differ, the "
+            f"first: {told[0]}. Run it again: python -m tests.simulation --seed {plan.seed}; "
+            "with --shrink to find the steps that matter"
+        )
+
+
+def run(plan: Plan, folder: Path) -> Counter[str]:
+    """What was done and found, counted. Raises DifferenceError, or what a part raises."""
+    with World(plan, folder) as world:
+        for number, step in enumerate(plan.steps, 1):
+            effect = _do(world, step)
+            _LOG.info("%d. %s%s", number, step, "" if effect else ": no effect")
+            if effect:
+                world.counts[step.do] += 1
+            if step.do is Do.CHECKPOINT:
+                _checkpoint(world, plan, number)
+        return world.counts
+
+
+def _do(world: World, step: Step) -> bool:
+    if step.do in STATEMENTS:
+        return world.sessions.run(step)
+    name = TableName(SCHEMA, plan_table(world.plan, step))
+    match step.do:
+        case Do.COMMIT_PREPARED | Do.ROLLBACK_PREPARED:
+            return world.sessions.resolve_prepared(step)
+        case Do.TRUNCATE | Do.REWRITE:
+            hit = world.sessions.break_log(step)
+            if hit:
+                world.diverged.add(name)
+            return hit
+        case Do.RECORD:
+            return world.record()
+        case Do.RELOAD:
+            return world.ask_reload([name])
+        case Do.RESUME:
+            return world.resume()
+        case Do.KILL:
+            return world.arm(step)
+        case Do.INGEST:
+            return world.ingest(Random(step.seed))
+        case Do.DUPLICATE:
+            return world.duplicate(step)
+        case Do.CURATE:
+            return world.curate()
+    return True
+
+
+def plan_table(plan: Plan, step: Step) -> str:
+    return plan.tables[step.table].name
+
+
+def _checkpoint(world: World, plan: Plan, number: int) -> None:
+    _arrive(world)
+    if world.diverged:
+        # What no change told of: reconciliation finds it, a reload repairs it.
+        present = {found.table for instant, found in world.unequal() if instant == -1}
+        world.counts["divergences found"] += len(present & world.diverged)
+        assert present <= world.diverged, f"seed {plan.seed}: {present - world.diverged} differ without a cause"
+        world.ask_reload(sorted(world.diverged))
+        world.reloaded()
+        world.diverged.clear()
+        world.record()
+        _arrive(world)
+    told = [
+        f"{'now' if instant == -1 else f'instant {instant}'}: {table.to_json()}" for instant, table in world.unequal()
+    ]
+    if told:
+        raise DifferenceError(plan, number, told)
+
+
+def _arrive(world: World) -> None:
+    """Everything committed so far is captured, taken in and built."""
+    world.running()
+    world.reloaded()
+    world.captured()
+    world.drain()
+    world.curate()
+
+
+def shrink(plan: Plan, fails: Sequence[Step] | None, folder: Path, attempts: int) -> Plan:
+    """A shorter plan that fails too: halves, quarters and so on are left out while it still does."""
+    steps = list(fails or plan.steps)
+    size, tried = len(steps) // 2, 0
+    while size and tried < attempts:
+        for start in range(0, len(steps), size):
+            shorter = [*steps[:start], *steps[start + size :]]
+            if not any(step.do is Do.RECORD for step in shorter) or shorter[-1].do is not Do.CHECKPOINT:
+                continue
+            tried += 1
+            try:
+                run(replace(plan, steps=tuple(shorter)), folder / f"attempt-{tried}")
+            except AssertionError:
+                steps = shorter
+                break
+        else:
+            size //= 2
+    return replace(plan, steps=tuple(steps))

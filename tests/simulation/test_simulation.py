@@ -1,0 +1,34 @@
+"""Simulations of a few seeds, whole: PostgreSQL to curated. More of them: `python -m tests.simulation`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.simulation import run
+from tests.simulation.steps import Do, make_plan
+
+SEEDS = [int(seed) for seed in os.environ.get("SIMULATION_SEEDS", "101,102").split(",")]
+
+pytestmark = [pytest.mark.postgres, pytest.mark.system, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_curated_equals_the_source_at_every_recorded_instant(seed: int, tmp_path: Path) -> None:
+    counts = run(make_plan(seed), tmp_path)
+    for needed in (Do.COMMIT, Do.UPDATE, Do.MOVE, Do.DELETE, Do.RECORD, Do.CHECKPOINT, "batches", "rows"):
+        assert counts[needed], f"a simulation without any '{needed}' proves nothing of it"
+
+
+def test_a_plan_is_the_same_every_time_and_another_for_another_seed() -> None:
+    assert str(make_plan(7).steps) == str(make_plan(7).steps)
+    assert make_plan(7).steps != make_plan(8).steps
+
+
+def test_a_plan_ends_with_a_comparison() -> None:
+    plan = make_plan(3)
+    assert [step.do for step in plan.steps[-2:]] == [Do.RECORD, Do.CHECKPOINT]
+    assert replace(plan, steps=()).tables == plan.tables

@@ -1,0 +1,310 @@
+"""The real parts of a simulation: PostgreSQL, Local DMS, landing, validated tables, dbt; driven step by step."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+from botocore.exceptions import EndpointConnectionError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from dms_assets.curation.dbt_run import DbtTarget, build
+from dms_assets.curation.generate import generate_models
+from dms_assets.demo.recording import record_instant
+from dms_assets.dms import control
+from dms_assets.dms.provision import provision
+from dms_assets.dms.task_reader import task_identifier
+from dms_assets.environment import LANDING_BUCKET
+from dms_assets.installation import Installation
+from dms_assets.lake.folder_store import FolderStore
+from dms_assets.lake.landing import read_inbox
+from dms_assets.lake.object_store import ObjectMeta
+from dms_assets.lake.quarantine import Quarantine
+from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.metadata.reflect_postgres import reflect
+from dms_assets.model.failpoints import KILLED_STATUS
+from dms_assets.model.landed_file import FileKind, cdc_file_name, parse_key
+from dms_assets.model.names import TableName
+from dms_assets.model.source_spec import SourceSpec
+from dms_assets.model.table_metadata import TableMetadata
+from dms_assets.model.task_state import TABLE_COMPLETED, TaskState
+from dms_assets.pipeline.ingestion import Ingestion
+from dms_assets.pipeline.resources import DmsResource
+from dms_assets.pipeline.task_poll import poll_task_patiently
+from dms_assets.pipeline.warehouse_step import WarehouseStep
+from dms_assets.reconcile.compare import compare
+from dms_assets.reconcile.comparison import TableComparison
+from dms_assets.reconcile.source_state import SourceState
+from dms_assets.sample.commit_gate import CommitGate
+from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.stack.local_stack import LocalStack
+from tests.curation.rendered import project_copy
+from tests.local_dms.service import until
+from tests.simulation.sessions import SCHEMA, Sessions
+from tests.simulation.steps import FAILPOINTS, Plan, Step
+
+SOURCE = "sim"
+PATIENCE_S = 60.0
+
+
+_patiently = retry(
+    retry=retry_if_exception_type(EndpointConnectionError), stop=stop_after_delay(60), wait=wait_fixed(0.5)
+)
+"""Again until Local DMS answers, which a failpoint may have ended."""
+
+
+class Landing(FolderStore):
+    """Landing of which a part is not listed yet, as if it were still on its way."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.late: Random | None = None
+
+    def list(self, prefix: str = "") -> Iterator[ObjectMeta]:
+        for meta in super().list(prefix):
+            if self.late is None or self.late.random() < 0.5:
+                yield meta
+
+
+@dataclass
+class Recorded:
+    """A state of the source, and the tables that were out of step with their log then."""
+
+    state: SourceState
+    diverged: frozenset[TableName]
+
+
+@dataclass
+class World:
+    """One simulation's parts. Use as a context manager."""
+
+    plan: Plan
+    folder: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    recorded: list[Recorded] = field(default_factory=list)
+    diverged: set[TableName] = field(default_factory=set)
+    _reloading: dict[TableName, datetime | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._ending, self._dms_lock = threading.Event(), threading.Lock()
+        self._watcher = threading.Thread(target=self._watch, name="watches Local DMS", daemon=True)
+
+    def __enter__(self) -> World:
+        with ExitStack() as stack:
+            self.stack = stack.enter_context(LocalStack(self.folder / "home"))
+            before = dict(os.environ)
+            stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
+            self.stack.adopt_environment()
+            self.postgres = EmbeddedPostgres(self.stack.environment.postgres_dir, secret=f"{SOURCE}/dms")
+            stack.enter_context(self.postgres)
+            self.sessions = Sessions(self.postgres.dsn, self.plan.tables)
+            stack.callback(self.sessions.close)
+            self.sessions.create_tables()
+            self.spec = SourceSpec.model_validate(
+                {
+                    "name": SOURCE,
+                    "engine": "postgres",
+                    "connection": {"secret": f"{SOURCE}/dms"},
+                    "schema": SCHEMA,
+                    "tables": [table.name for table in self.plan.tables],
+                    "dms": {
+                        "unique_positions": True,
+                        "one_snapshot_loads": True,
+                        "clock_skew_s": 0,
+                        "cdc_max_batch_interval_s": 1,
+                    },
+                }
+            )
+            self.installation = Installation(self.stack.environment)
+            self.landing = Landing(self.stack.environment.landing_dir)
+            self.installation.__dict__["landing"] = self.landing
+            self.dms = DmsResource(region_name=self.stack.environment.region)
+            self._reflect()
+            stack.callback(self._stop_watching)
+            self._begin()
+            self._closing = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._closing.close()
+
+    def _reflect(self) -> None:
+        with self.installation.source_connection(self.spec) as connection:
+            found = reflect(connection, SCHEMA, [table.name for table in self.plan.tables])
+        store = self.installation.versions(SOURCE)
+        for metadata in found.tables.values():
+            store.record(metadata, datetime.now(UTC))
+        self.tables: list[TableMetadata] = list(found.tables.values())
+        project = project_copy(self.folder)
+        generate_models(self.spec, self.tables, project / "models" / "curated" / SOURCE)
+        self.target = DbtTarget(project, self.folder / "target", self.stack.environment.warehouse_file)
+
+    def _begin(self) -> None:
+        self.stack.start_local_dms()
+        self._watcher.start()
+        credentials = self.stack.environment.secret(self.spec.connection.secret)
+        provision(self.dms.client(), self.spec, credentials, LANDING_BUCKET, {})
+        control.start(self.dms.client(), task_identifier(SOURCE))
+        until(self.loaded, PATIENCE_S)
+
+    def task(self) -> TaskState:
+        """The task now; waits out a restart of Local DMS."""
+        return poll_task_patiently(self.dms, SOURCE)
+
+    def loaded(self) -> bool:
+        tables = self.task().tables
+        return len(tables) == len(self.plan.tables) and all(t.state == TABLE_COMPLETED for t in tables.values())
+
+    # DMS
+
+    def _watch(self) -> None:
+        """Start Local DMS again whenever a failpoint ended it; its task goes on by itself."""
+        while not self._ending.wait(0.1):
+            with self._dms_lock:
+                process = self.stack.local_dms
+                if process is not None and process.returncode == KILLED_STATUS:
+                    self.counts["DMS killed"] += 1
+                    self.stack.start_local_dms()
+
+    def _stop_watching(self) -> None:
+        self._ending.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+
+    def arm(self, step: Step) -> bool:
+        """Restart Local DMS so that it dies at a failpoint, in one of its next cycles."""
+        failpoint = FAILPOINTS[step.seed % len(FAILPOINTS)]
+        with self._dms_lock:
+            assert self.stack.local_dms is not None
+            self.stack.local_dms.stop()
+            self.stack.start_local_dms(f"{failpoint}=kill@{step.number % 3 + 1}")
+        return True
+
+    def running(self) -> None:
+        """Wait until the task runs."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (task := self.task()).status != "running":
+            assert time.monotonic() < deadline, f"the task does not run: {task}"
+            time.sleep(0.1)
+
+    def resume(self) -> bool:
+        self.running()
+        _patiently(control.stop)(self.dms.client(), task_identifier(SOURCE))
+        _patiently(control.start)(self.dms.client(), task_identifier(SOURCE))
+        return True
+
+    def ask_reload(self, names: list[TableName]) -> bool:
+        """Ask for tables to be loaded again. DMS begins when the transactions open now have ended."""
+        self.running()
+        client, task = self.dms.client(), task_identifier(SOURCE)
+        for name in names:
+            self._reloading[name] = self.task().tables[name].load_started
+        _patiently(control.reload_tables)(client, task, names)
+        return True
+
+    def reloaded(self) -> None:
+        """End all transactions and wait for the loads asked for."""
+        if not self._reloading:
+            return
+        self.sessions.end_all()
+
+        def look() -> bool:
+            now = self.task().tables
+            return all(
+                now[name].state == TABLE_COMPLETED and now[name].load_started != started
+                for name, started in self._reloading.items()
+            )
+
+        until(look, PATIENCE_S)
+        self._reloading.clear()
+        # What was open is committed now, so the last recorded state is not the present one any more.
+        self.record()
+
+    def captured(self) -> None:
+        """Wait until every change committed so far is in landing."""
+        row = self.sessions.admin.execute("select pg_current_wal_insert_lsn()::text").fetchone()
+        assert row is not None
+
+        def look() -> bool:
+            behind = self.sessions.admin.execute(
+                "select count(*) from pg_replication_slots where confirmed_flush_lsn < %s::pg_lsn", row
+            ).fetchone()
+            return behind == (0,)
+
+        until(look, PATIENCE_S)
+
+    # Landing and validated
+
+    def duplicate(self, step: Step) -> bool:
+        """One of the change files in landing is there a second time, under a later name."""
+        files = [
+            meta for meta in self.landing.list() if (key := parse_key(meta.key, SOURCE)) and key.kind is FileKind.CDC
+        ]
+        if not files:
+            return False
+        chosen = files[step.seed % len(files)]
+        data, _ = self.landing.get(chosen.key)
+        name = cdc_file_name(datetime.now(UTC) + timedelta(milliseconds=step.number))
+        self.landing.put(f"{chosen.key.rsplit('/', 1)[0]}/{name}", data)
+        return True
+
+    def ingest(self, late: Random | None = None) -> bool:
+        """One run over all tables. With `late`, half of the files are not there yet."""
+        self.landing.late = late
+        task = self.task()
+        StreamStore(self.installation.state, SOURCE).register(task)
+        PollStore(self.installation.state, SOURCE).record(task, datetime.now(UTC))
+        with Ingestion(self.installation, self.spec, self.dms) as ingestion:
+            outcomes = [ingestion.take(table.name) for table in self.tables]
+        self.landing.late = None
+        self.counts["batches"] += sum(outcome.committed for outcome in outcomes)
+        self.counts["rows"] += sum(outcome.rows for outcome in outcomes)
+        entries = Quarantine(self.installation.quarantine, SOURCE).entries()
+        rejected = [Quarantine(self.installation.quarantine, SOURCE).report(entry).text() for entry in entries]
+        assert not rejected, f"DMS wrote what validation rejects: {rejected[0]}"
+        return any(outcome.committed for outcome in outcomes)
+
+    def drain(self) -> None:
+        """Take in everything."""
+        deadline = time.monotonic() + PATIENCE_S
+        while any(read_inbox(self.landing, self.spec).tables.values()):
+            self.ingest()
+            assert time.monotonic() < deadline, "files stay in landing"
+
+    # Curated
+
+    def curate(self) -> bool:
+        step = WarehouseStep(self.installation, [self.spec])
+        tables = {(SOURCE, table.name) for table in self.tables}
+        pinned = step.pin(tables)
+        assert not step.held(tables)
+        refresh = step.bind(pinned, datetime.now(UTC))
+        build(self.target, ["*"], full_refresh=bool(refresh)).raise_for_failures()
+        step.publish()
+        return True
+
+    def record(self) -> bool:
+        """Record the source. One thread drives all sessions, so no commit is on its way."""
+        folder = self.folder / f"instant-{len(self.recorded)}"
+        state = record_instant(self.postgres.dsn, CommitGate(), self.tables, folder)
+        self.recorded.append(Recorded(state, frozenset(self.diverged)))
+        return True
+
+    def unequal(self) -> Iterator[tuple[int, TableComparison]]:
+        """Tables that differ from a recorded state; of the last one, the present state too."""
+        published = self.stack.environment.published_file
+        for number, recorded in enumerate(self.recorded):
+            tables = [table for table in self.tables if table.name not in recorded.diverged]
+            found = compare(recorded.state, published, SOURCE, tables, as_of=True)
+            self.counts["tables compared"] += len(tables)
+            yield from ((number, table) for table in found.unequal)
+        present = compare(self.recorded[-1].state, published, SOURCE, self.tables, as_of=False)
+        yield from ((-1, table) for table in present.unequal)
