@@ -9,6 +9,7 @@ from botocore.exceptions import WaiterError
 from dms_assets.dms.provision import POLL
 from dms_assets.dms.task_reader import TaskNotFoundError, find_task
 from dms_assets.model.names import TableName
+from dms_assets.model.task_state import TaskState
 
 if TYPE_CHECKING:
     from mypy_boto3_dms import DatabaseMigrationServiceClient
@@ -34,14 +35,32 @@ def start(client: DatabaseMigrationServiceClient, identifier: str) -> None:
         return
     if task.status not in {"ready", "stopped", "failed"}:
         raise TaskStateError(f"task '{identifier}' is {task.status}; wait until it is ready or stopped, then start it")
-    kind = "start-replication" if task.fresh_start is None else "resume-processing"
+    _start_as(client, task, "start-replication" if task.fresh_start is None else "resume-processing")
+
+
+def start_afresh(client: DatabaseMigrationServiceClient, identifier: str) -> None:
+    """Begin a new stream with a load of every table; a running task is stopped first, which writes what it holds.
+
+    What changed between the old stream's end and the new load is only in the load. Raises TaskNotFoundError, or
+    TaskStateError for a task that was never started, or does not start.
+    """
+    stop(client, identifier)
+    task = find_task(client, identifier)
+    if task is None:
+        raise TaskNotFoundError(identifier)
+    if task.fresh_start is None:
+        raise TaskStateError(f"task '{identifier}' was never started; start it, that loads every table")
+    _start_as(client, task, "reload-target")
+
+
+def _start_as(client: DatabaseMigrationServiceClient, task: TaskState, kind: str) -> None:
     client.start_replication_task(ReplicationTaskArn=task.arn, StartReplicationTaskType=kind)  # type: ignore[arg-type]
     try:
         client.get_waiter("replication_task_running").wait(
             Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
         )
     except WaiterError as error:
-        raise _not_started(client, identifier) from error
+        raise _not_started(client, task.identifier) from error
 
 
 def _not_started(client: DatabaseMigrationServiceClient, identifier: str) -> TaskStateError:

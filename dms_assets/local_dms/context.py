@@ -14,13 +14,13 @@ from dms_assets.dms.table_mappings import TableMappings, TargetTable
 from dms_assets.local_dms.column import SourceColumn, SourceOptions
 from dms_assets.local_dms.decode.cells import Notes
 from dms_assets.local_dms.decode.decoder import change_decoder, load_decoder
-from dms_assets.local_dms.faults import TaskError, TaskStoppedError
+from dms_assets.local_dms.faults import TableError, TaskError, TaskStoppedError
 from dms_assets.local_dms.files.layout import FileLayout
 from dms_assets.local_dms.files.target import Target
 from dms_assets.local_dms.postgres.reading import print_values
 from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.local_dms.rows import Output, OutputColumn
-from dms_assets.local_dms.settings import TaskSettings
+from dms_assets.local_dms.settings import OnError, TaskSettings
 from dms_assets.local_dms.store import Store
 from dms_assets.model.names import TableName
 
@@ -62,14 +62,19 @@ class TaskContext:
             raise TaskStoppedError
 
     def judge(self, table: TableName, notes: Notes) -> None:
-        """Report what the target could not hold, once per table and rule. Raises TaskError if the task must fail."""
+        """Report what the target could not hold, once per table and rule.
+
+        Raises TaskError if the task must fail, TableError if the table must be suspended.
+        """
         for rule, count in notes.counts.items():
-            if rule == "truncated LOB" and self.settings.fail_on_lob_truncation:
+            if rule == "truncated LOB" and self.settings.on_truncation is not OnError.GO_ON:
                 limit = (self.settings.lob_limit or 0) // 1024
-                raise TaskError(
-                    f"Table {table}: {count} values are longer than LobMaxSize ({limit} KB); "
-                    "raise LobMaxSize in the task settings and start the task with reload-target."
+                reason = (
+                    f"{count} values are longer than LobMaxSize ({limit} KB); raise LobMaxSize in the task settings"
                 )
+                if self.settings.on_truncation is OnError.SUSPEND:
+                    raise TableError(table, f"{reason} and reload the table")
+                raise TaskError(f"Table {table}: {reason} and start the task with reload-target.")
             if (str(table), rule) not in self._noted:
                 self._noted.add((str(table), rule))
                 self.say(f"Table {table}: {count} values: {rule}", "warning")

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dms_assets.model.names import TableName
+
 
 class TaskError(Exception):
     """The task cannot go on until somebody acts: it becomes `failed`, the message names cause and remedy."""
+
+
+class TableError(Exception):
+    """One table cannot go on; the others can. TableErrorPolicy says whether it is suspended or the task fails."""
+
+    def __init__(self, table: TableName, reason: str) -> None:
+        super().__init__(f"Table {table}: {reason}")
+        self.table = table
+        self.reason = reason
 
 
 class RecoverableError(Exception):

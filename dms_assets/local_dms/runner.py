@@ -16,13 +16,21 @@ from dms_assets.local_dms.context import TaskContext, now
 from dms_assets.local_dms.faults import RecoverableError, TaskError, TaskStoppedError
 from dms_assets.local_dms.files.naming import ChangeNames
 from dms_assets.local_dms.files.target import clear_workspace
-from dms_assets.local_dms.loading import load_initially, load_interrupted, load_without_stream, reload_requested
+from dms_assets.local_dms.loading import load_initially, load_without_stream
 from dms_assets.local_dms.postgres.catalog import money_digits
 from dms_assets.local_dms.postgres.publication import create_publications
-from dms_assets.local_dms.postgres.slot import advance_slot, check_slot, drop_slot, exporting_slot, identify
-from dms_assets.local_dms.store import StreamState
+from dms_assets.local_dms.postgres.slot import advance_slot, check_slot, drop_slot, exporting_slot, identify, slot_name
+from dms_assets.local_dms.reload import Reloads
+from dms_assets.local_dms.selection import follow_selection
+from dms_assets.local_dms.store import Store, StreamState
 from dms_assets.local_dms.stream import ChangeStream
-from dms_assets.local_dms.tables import BEFORE_LOAD, COMPLETED, new_statistics, prepare_targets, selected_tables
+from dms_assets.local_dms.tables import (
+    BEFORE_LOAD,
+    COMPLETED,
+    first_tables,
+    new_statistics,
+    prepare_targets,
+)
 
 log = logging.getLogger("local_dms")
 
@@ -34,8 +42,11 @@ _FIRST_RETRY_S = 0.2
 class TaskRunner:
     """Runs a task until it is stopped, done or failed. `make_context` reads its settings (may raise TaskError)."""
 
-    def __init__(self, make_context: Callable[[threading.Event, threading.Event], TaskContext], arn: str) -> None:
+    def __init__(
+        self, make_context: Callable[[threading.Event, threading.Event], TaskContext], arn: str, store: Store
+    ) -> None:
         self.arn = arn
+        self._store = store
         self.stop_requested = threading.Event()
         self._wake = threading.Event()
         self._make_context = make_context
@@ -74,11 +85,11 @@ class TaskRunner:
         except TaskStoppedError:
             reason = "Stop Reason NORMAL"
         except TaskError as error:
-            self._fail(context, str(error))
+            self._fail(str(error))
             return
         except Exception as error:  # a thread has nobody above it: the task must not seem to run
             log.exception("task %s failed", self.arn)
-            self._fail(context, f"Internal error ({type(error).__name__}): {error}; see the log of Local DMS.")
+            self._fail(f"Internal error ({type(error).__name__}): {error}; see the log of Local DMS.")
             return
         if context is None:
             return
@@ -88,14 +99,13 @@ class TaskRunner:
         context.store.update(self.arn, Status="stopped", StopReason=reason, StopDate=now().timestamp())
         context.say(f"Replication task stopped. {reason}")
 
-    def _fail(self, context: TaskContext | None, message: str) -> None:
+    def _fail(self, message: str) -> None:
+        """Store why: also when the task has no context, or it would seem to start for ever."""
         log.error("task %s: %s", self.arn, message)
-        if context is None:
-            return
         sentence = f"Last Error {message} Stop Reason FATAL_ERROR Error Level FATAL"
         stop = {"Status": "failed", "StopReason": sentence, "LastFailureMessage": sentence}
-        context.store.update(self.arn, **stop, StopDate=now().timestamp())
-        context.say(sentence, "failure")
+        document = self._store.update(self.arn, **stop, StopDate=now().timestamp())
+        self._store.add_event("replication-task", document["ReplicationTaskIdentifier"], "failure", sentence)
 
     def _with_retries(self, context: TaskContext) -> str:
         retries, pause = 0, _FIRST_RETRY_S
@@ -126,7 +136,7 @@ class TaskRunner:
 
     def _full_load(self, context: TaskContext) -> str:
         with context.source.connect() as connection:
-            tables = selected_tables(context, connection)
+            tables = first_tables(context, connection)
             known = {(d["SchemaName"], d["TableName"]) for d in context.store.statistics(self.arn)}
             if {(t.name.schema, t.name.table) for t in tables} != known:
                 prepare_targets(context, tables)
@@ -142,7 +152,7 @@ class TaskRunner:
         loads = context.migration_type == "full-load-and-cdc"
         with context.source.connect() as connection:
             _require_logical_log(connection)
-            tables = selected_tables(context, connection)
+            tables = first_tables(context, connection)
             drop_slot(connection, slot)
             create_publications(connection, slot, tables)
             prepare_targets(context, tables)
@@ -181,18 +191,20 @@ class TaskRunner:
             arrow = stack.enter_context(context.source.connect_arrow())
             # After a crash of the source its slot may stand before what is durable; reading must not begin there.
             advance_slot(connection, stream.slot, stream.durable)
+            stream = follow_selection(context, connection, stream)
             names = ChangeNames(context.target.exists)
             changes = ChangeStream(context, connection, arrow, stream, names)
             context.store.update(self.arn, Status="running")
-            load_interrupted(context, changes)
-            self._cycles(context, changes)
+            with Reloads(context, changes) as reloads:
+                self._cycles(context, changes, reloads)
+            changes.catch_up()
         return "Stop Reason NORMAL"
 
-    def _cycles(self, context: TaskContext, changes: ChangeStream) -> None:
+    def _cycles(self, context: TaskContext, changes: ChangeStream, reloads: Reloads) -> None:
         interval, due, look = context.layout.max_batch_interval_s, time.monotonic(), 0.0
         due += interval
         while not self.stop_requested.is_set():
-            reload_requested(context, changes)
+            reloads.step()
             moment = time.monotonic()
             full = False
             if moment >= look:
@@ -202,7 +214,6 @@ class TaskRunner:
                 due = time.monotonic() + interval
             self._wake.wait(min(_POLL_S, max(due - time.monotonic(), 0)))
             self._wake.clear()
-        changes.catch_up()
 
     def _check_source(self, context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState) -> None:
         with context.source.connect_replication() as replication:
@@ -214,11 +225,6 @@ class TaskRunner:
                 "promoted. Positions do not compare; start the task with reload-target, which loads all tables again."
             )
         check_slot(connection, stream.slot, stream.durable)
-
-
-def slot_name(arn: str) -> str:
-    """The slot and publication of a task: its resource id, in the characters a slot may have."""
-    return "local_dms_" + "".join(c if c.isalnum() else "_" for c in arn.rsplit(":", 1)[-1].lower())[:40]
 
 
 def _require_logical_log(connection: psycopg.Connection[Any]) -> None:

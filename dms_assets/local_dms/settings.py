@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from dms_assets.local_dms.column import SourceOptions
@@ -94,13 +95,28 @@ def merged(text: str | None) -> dict[str, Any]:
     return document
 
 
+class OnError(Enum):
+    """What an error policy asks for."""
+
+    GO_ON = "go on"
+    SUSPEND = "suspend the table"
+    STOP = "stop the task"
+
+    @classmethod
+    def of(cls, policy: str) -> OnError:
+        """Of DMS's word for it; IGNORE_RECORD and LOG_ERROR go on."""
+        return {"SUSPEND_TABLE": cls.SUSPEND, "STOP_TASK": cls.STOP}.get(policy, cls.GO_ON)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
     """The settings that the data plane reads. Times in seconds."""
 
     prep_mode: str
     consistency_timeout_s: float
-    fail_on_lob_truncation: bool
+    on_truncation: OnError
+    on_data_error: OnError
+    on_table_error: OnError
     fail_on_no_tables: bool
     retries: int
     retry_interval_s: float
@@ -115,8 +131,11 @@ class TaskSettings:
         return cls(
             prep_mode=load["TargetTablePrepMode"],
             consistency_timeout_s=float(load["TransactionConsistencyTimeout"]),
-            fail_on_lob_truncation=bool(endpoint.get("FailTasksOnLobTruncation", False))
-            or errors["DataTruncationErrorPolicy"] == "STOP_TASK",
+            on_truncation=OnError.STOP
+            if endpoint.get("FailTasksOnLobTruncation", False)
+            else OnError.of(errors["DataTruncationErrorPolicy"]),
+            on_data_error=OnError.of(errors["DataErrorPolicy"]),
+            on_table_error=OnError.of(errors["TableErrorPolicy"]),
             fail_on_no_tables=bool(errors["FailOnNoTablesCaptured"]),
             retries=int(errors["RecoverableErrorCount"]),
             retry_interval_s=float(errors["RecoverableErrorInterval"]),

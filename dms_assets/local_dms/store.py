@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -61,6 +61,10 @@ class StreamState:
         """The state that `to_json` wrote."""
         tables = {oid: (TableName(schema, table), tuple(key)) for oid, schema, table, key in document["tables"]}
         return cls(**{**document, "tables": tables})
+
+    def with_tables(self, tables: Mapping[int, tuple[TableName, tuple[str, ...]]]) -> StreamState:
+        """The same stream with more relations."""
+        return replace(self, tables={**self.tables, **tables})
 
     def at(self, durable: int, tick: int, counter: int) -> StreamState:
         """The same stream further on."""

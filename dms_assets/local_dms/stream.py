@@ -8,7 +8,7 @@ the stored position: the same changes come again, in new files, with the same se
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from dms_assets.local_dms.context import TaskContext, change_output
 from dms_assets.local_dms.decode.cells import Notes
 from dms_assets.local_dms.decode.images import images
 from dms_assets.local_dms.decode.messages import Changes, Clock, MessageReader, Relation
-from dms_assets.local_dms.faults import TaskError
+from dms_assets.local_dms.faults import TableError, TaskError
 from dms_assets.local_dms.files.naming import ChangeNames, table_prefix
 from dms_assets.local_dms.files.parquet_file import ParquetFile
 from dms_assets.local_dms.pipeline import Background, reading_ahead
@@ -31,6 +31,8 @@ from dms_assets.local_dms.postgres.slot import advance_slot, flushed_lsn
 from dms_assets.local_dms.postgres.source import source_errors
 from dms_assets.local_dms.rows import Output, change_batch, operation_counts
 from dms_assets.local_dms.store import StreamState
+from dms_assets.local_dms.suspension import suspend, table_errors
+from dms_assets.local_dms.tables import ERROR, table_name
 from dms_assets.model import failpoints
 from dms_assets.model.names import TableName
 
@@ -57,6 +59,12 @@ class _TableFiles:
             self.closed.append(self.open)
             self.open = None
 
+    def discard(self) -> None:
+        if self.open is not None:
+            self.open.discard()
+        for file in self.closed:
+            file.path.unlink(missing_ok=True)
+
 
 @dataclass(frozen=True, slots=True)
 class _Form:
@@ -82,9 +90,22 @@ class ChangeStream:
     _forms: dict[Relation, _Form] = field(default_factory=dict)
     _files: dict[TableName, _TableFiles] = field(default_factory=dict)
     _notes: dict[TableName, Notes] = field(default_factory=dict)
+    _suspended: set[TableName] = field(default_factory=set)
+    _failed: dict[TableName, TableError] = field(default_factory=dict)
+    """Tables that cannot go on, found in this cycle."""
 
     def __post_init__(self) -> None:
         self._reader = MessageReader(Clock(self.state.tick, self.state.counter))
+        statistics = self.context.store.statistics(self.context.arn)
+        self._suspended = {table_name(one) for one in statistics if one["TableState"] == ERROR}
+
+    def suspend(self, names: Iterable[TableName]) -> None:
+        """Write no changes of these tables any more."""
+        self._suspended |= set(names)
+
+    def resume(self, names: Iterable[TableName]) -> None:
+        """Write changes of these tables from here on: a load makes up for what was left out."""
+        self._suspended -= set(names)
 
     def catch_up(self, upto: int | None = None) -> None:
         """Make everything that committed up to `upto` (an LSN; now, if None) durable. Whole transactions only."""
@@ -121,7 +142,11 @@ class ChangeStream:
                             self._decode(changes, writer)
                 writer.drain()
             for table, notes in self._notes.items():
-                self.context.judge(table, notes)
+                try:
+                    self.context.judge(table, notes)
+                except TableError as error:
+                    self._failed[table] = error
+                    notes.counts.clear()
             limited = reader.messages >= self.messages_at_once
             durable = max(self.state.durable, reader.last_end, 0 if limited else goal)
             self._publish(self.state.at(durable, reader.clock.tick, reader.clock.counter))
@@ -130,10 +155,17 @@ class ChangeStream:
         return not limited
 
     def _decode(self, changes: Changes, writer: Background) -> None:
-        form = self._form(changes.relation)
-        rows = images(changes, form.key, strict=self.context.settings.strict)
-        notes = self._notes.setdefault(form.table, Notes())
-        batch = change_batch(form.output, changes, rows, notes)
+        name, _ = self._known(changes.relation)
+        if name in self._suspended or name in self._failed or not self.context.mappings.selects(name):
+            return
+        try:
+            with table_errors(self.context, name):
+                form = self._form(changes.relation)
+                rows = images(changes, form.key, strict=self.context.settings.strict)
+                batch = change_batch(form.output, changes, rows, self._notes.setdefault(name, Notes()))
+        except TableError as error:
+            self._failed[name] = error
+            return
         files = self._files.setdefault(form.table, _TableFiles(form.table, form.prefix))
         files.counts.update(operation_counts(rows))
         writer.submit(lambda: self._write(files, batch))
@@ -147,7 +179,13 @@ class ChangeStream:
         files.open.add(batch)
 
     def _publish(self, after: StreamState) -> None:
-        """Files first, then the position, then the source: the order is what makes a kill harmless."""
+        """Files first, then the position, then the source: the order is what makes a kill harmless.
+
+        Of a table that failed nothing of the cycle is written: it may have been half a transaction.
+        """
+        for name in self._failed:
+            if name in self._files:
+                self._files.pop(name).discard()
         published: list[tuple[Any, str]] = []
         for files in self._files.values():
             files.close()
@@ -159,6 +197,9 @@ class ChangeStream:
             self.context.store.put_stream(self.context.arn, after)
             for files in self._files.values():
                 self.context.store.count_changes(self.context.arn, files.name, dict(files.counts))
+            for error in self._failed.values():
+                suspend(self.context, error)
+        self._suspended |= set(self._failed)
         self.state = after
         for files in self._files.values():
             files.closed.clear()
@@ -168,11 +209,9 @@ class ChangeStream:
 
     def _discard(self) -> None:
         for files in self._files.values():
-            if files.open is not None:
-                files.open.discard()
-            for file in files.closed:
-                file.path.unlink(missing_ok=True)
+            files.discard()
         self._files.clear()
+        self._failed.clear()
 
     def _form(self, relation: Relation) -> _Form:
         if relation not in self._forms:
@@ -180,14 +219,8 @@ class ChangeStream:
         return self._forms[relation]
 
     def _new_form(self, relation: Relation) -> _Form:
-        known = self.state.tables.get(relation.oid)
-        if known is None:
-            raise TaskError(
-                f"The log has changes of {relation.schema}.{relation.table}, which is not a table of this task: its "
-                "publication was changed from outside. Start the task with reload-target."
-            )
-        name, key = known
-        columns = self._columns(relation)
+        name, key = self._known(relation)
+        columns = self._columns(name, relation)
         target = self.context.mappings.apply(name, [column.name for column in columns])
         return _Form(
             table=name,
@@ -196,8 +229,20 @@ class ChangeStream:
             output=change_output(self.context, target, columns, self.connection),
         )
 
-    def _columns(self, relation: Relation) -> Sequence[SourceColumn]:
-        types = read_types(self.connection, [column.type_oid for column in relation.columns])
+    def _known(self, relation: Relation) -> tuple[TableName, tuple[str, ...]]:
+        known = self.state.tables.get(relation.oid)
+        if known is None:
+            raise TaskError(
+                f"The log has changes of {relation.schema}.{relation.table}, which is not a table of this task: its "
+                "publication was changed from outside. Start the task with reload-target."
+            )
+        return known
+
+    def _columns(self, name: TableName, relation: Relation) -> Sequence[SourceColumn]:
+        try:
+            types = read_types(self.connection, [column.type_oid for column in relation.columns])
+        except TaskError as error:
+            raise TableError(name, str(error)) from error
         return [
             SourceColumn(
                 column.name,

@@ -39,7 +39,7 @@ class Supervisor:
             earlier = self._runners.get(arn)
             if earlier is not None:
                 earlier.join(_STOP_WAIT_S)
-            runner = TaskRunner(partial(self._context, arn), arn)
+            runner = TaskRunner(partial(self._context, arn), arn, self._store)
             self._runners[arn] = runner
             runner.start()
 

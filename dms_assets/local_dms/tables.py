@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
 
+from dms_assets.dms.table_mappings import TableMappingError
 from dms_assets.local_dms.context import TaskContext, now
 from dms_assets.local_dms.faults import TaskError
 from dms_assets.local_dms.files.naming import table_prefix
@@ -16,12 +18,17 @@ BEFORE_LOAD, FULL_LOAD, RELOADING = "Before load", "Full load", "Table is being 
 COMPLETED, ERROR = "Table completed", "Table error"
 
 RELOAD_MEMBER = "ReloadRequested"
-"""Ours, never in an answer: a reload was asked for, or a load was interrupted."""
+"""Ours, never in an answer: a reload was asked for and has not begun."""
 
 _COUNTERS = (
     *("Inserts", "Updates", "Deletes", "Ddls", "AppliedInserts", "AppliedUpdates", "AppliedDeletes", "AppliedDdls"),
     *("FullLoadRows", "FullLoadCondtnlChkFailedRows", "FullLoadErrorRows"),
 )
+
+
+def table_name(statistics: dict[str, Any]) -> TableName:
+    """The table that a statistics document is of."""
+    return TableName(statistics["SchemaName"], statistics["TableName"])
 
 
 def new_statistics(name: TableName, state: str) -> dict[str, Any]:
@@ -38,17 +45,30 @@ def new_statistics(name: TableName, state: str) -> dict[str, Any]:
 
 
 def selected_tables(context: TaskContext, connection: psycopg.Connection[Any]) -> list[SourceTable]:
-    """The tables that the mappings select. Raises TaskError if there are none and the task must then fail."""
-    names = [name for name in list_tables(connection) if context.mappings.selects(name)]
-    if not names and context.settings.fail_on_no_tables:
+    """The tables that the mappings select."""
+    return read_tables(connection, [name for name in list_tables(connection) if context.mappings.selects(name)])
+
+
+def first_tables(context: TaskContext, connection: psycopg.Connection[Any]) -> list[SourceTable]:
+    """The tables that a start begins with. Raises TaskError if there are none and the task must then fail."""
+    tables = selected_tables(context, connection)
+    if not tables and context.settings.fail_on_no_tables:
         raise TaskError(
             "No tables were found at task initialization. Either the selected table(s) or schema(s) no longer exist or "
             "no match was found for the table selection pattern(s): correct the table mappings or the source."
         )
-    tables = read_tables(connection, names)
+    check_tables(context, tables)
+    return tables
+
+
+def check_tables(context: TaskContext, tables: Iterable[SourceTable]) -> None:
+    """Say what of new tables cannot be captured. Raises TaskError if the mappings do not fit one of them."""
     for table in tables:
-        # Fails now, with a clear message, rather than at the first row.
-        context.mappings.apply(table.name, [column.name for column in table.columns])
+        try:
+            # Fails now, with a clear message, rather than at the first row.
+            context.mappings.apply(table.name, [column.name for column in table.columns])
+        except TableMappingError as error:
+            raise TaskError(f"Table {table.name}: table mappings: {error}.") from error
         if table.left_out:
             context.say(
                 f"Table {table.name}: generated columns {', '.join(table.left_out)} are not in the source's log and "
@@ -61,7 +81,6 @@ def selected_tables(context: TaskContext, connection: psycopg.Connection[Any]) -
                 "not deferrable, or set REPLICA IDENTITY FULL, to capture updates and deletes",
                 "warning",
             )
-    return tables
 
 
 def prepare_targets(context: TaskContext, tables: list[SourceTable]) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from dms_assets.dms import control
-from dms_assets.dms.provision import ConnectionFailedError, provision
+from dms_assets.dms.provision import INSTANCE_POLL, ConnectionFailedError, TaskRunningError, provision
 from dms_assets.dms.task_reader import TaskNotFoundError, read_task, task_identifier
 from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.model.names import TableName
@@ -84,11 +84,30 @@ def test_a_source_is_provisioned_started_stopped_and_resumed(
     assert resumed.fresh_start == running.fresh_start, "a resume is not a new stream"
     with pytest.raises(Exception, match="running"):
         service.client.modify_replication_task(ReplicationTaskArn=arn, MigrationType="cdc")
+    _what_differs_from_a_running_task_is_told(service, credentials, arn)
     control.reload_tables(service.client, TASK, [PERSON])
     until(lambda: read_task(service.client, TASK).tables[PERSON].reloaded)
     control.stop(service.client, TASK)
     with pytest.raises(control.TaskStateError, match="running task only: start it"):
         control.reload_tables(service.client, TASK, [PERSON])
+
+
+def _what_differs_from_a_running_task_is_told(service: Service, credentials: dict[str, Any], arn: str) -> None:
+    same = spec(lob_max_kb=64)
+    assert provision(service.client, same, credentials, "landing", {}) == arn, "nothing differs, nothing to do"
+    moved = {**credentials, "host": "localhost"}
+    other = spec(lob_max_kb=128, seq_column="seq", cdc_max_batch_interval_s=2)
+    with pytest.raises(TaskRunningError, match="dms-assets task stop sample") as caught:
+        provision(service.client, other, moved, "landing", {PERSON: ["name"]})
+    assert caught.value.differences == (
+        "source endpoint ServerName: 127.0.0.1, should be localhost",
+        "target endpoint S3Settings.CdcMaxBatchInterval: 1, should be 2",
+        "table mappings without add-column app.% seq = $AR_H_CHANGE_SEQ, remove-column app.person.name",
+        "table mappings with add-column app.% dms_change_seq = $AR_H_CHANGE_SEQ",
+        "TargetMetadata.LobMaxSize: 64, should be 128",
+    )
+    assert provision(service.client, same, credentials, "landing", {}) == arn, "nothing was changed"
+    assert "password" not in str(caught.value)
 
 
 def test_wrong_credentials_are_told_with_the_remedy_and_without_the_password(
@@ -99,3 +118,8 @@ def test_wrong_credentials_are_told_with_the_remedy_and_without_the_password(
         provision(service.client, spec().model_copy(update={"name": "locked_out"}), wrong, "landing", {})
     assert "not-the-password" not in str(caught.value)
     assert "authentication failed" in str(caught.value)
+
+
+def test_an_instance_of_aws_is_awaited_long_enough() -> None:
+    """AWS takes fifteen to twenty minutes to make one."""
+    assert INSTANCE_POLL["Delay"] * INSTANCE_POLL["MaxAttempts"] >= 30 * 60

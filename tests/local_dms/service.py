@@ -199,7 +199,8 @@ class Service:
         return [row for path in self.files(name, table, "2") for row in pq.read_table(path).to_pylist()]
 
     def events(self) -> list[str]:
-        return [event["Message"] for event in self.client.describe_events()["Events"]]
+        pages = self.client.get_paginator("describe_events").paginate()
+        return [event["Message"] for page in pages for event in page["Events"]]
 
 
 def folded(loads: list[dict[str, Any]], changes: list[dict[str, Any]], key: str = "id") -> dict[Any, dict[str, Any]]:

@@ -31,12 +31,34 @@ def create_publications(connection: psycopg.Connection[Any], slot: str, tables: 
     """Make a task's publications anew. They must be there before the slot is, or decoding cannot find them."""
     drop_publications(connection, slot)
     generated = ", publish_generated_columns = stored" if connection.info.server_version >= 180000 else ""
-    whole, inserts = publication_names(slot)
-    for name, operations, chosen in (
-        (whole, "insert, update, delete", [t for t in tables if t.can_replicate_updates]),
-        (inserts, "insert", [t for t in tables if not t.can_replicate_updates]),
-    ):
-        names = ", ".join(f"{quote(t.name.schema)}.{quote(t.name.table)}" for t in chosen)
-        target = f" for table {names}" if chosen else ""
+    for name, operations, chosen in _split(slot, tables):
+        target = f" for table {_listed(chosen)}" if chosen else ""
         options = f"publish = '{operations}', publish_via_partition_root = true{generated}"
         connection.execute(literal(f"create publication {quote(name)}{target} with ({options})"))
+
+
+def set_publications(connection: psycopg.Connection[Any], slot: str, tables: Sequence[SourceTable]) -> None:
+    """Let the publications of a live slot carry these tables, from here on in the log."""
+    with connection.transaction():
+        for name, _, chosen in _split(slot, tables):
+            published = connection.execute(
+                "select schemaname, tablename from pg_publication_tables where pubname = %s", [name]
+            ).fetchall()
+            if chosen:
+                connection.execute(literal(f"alter publication {quote(name)} set table {_listed(chosen)}"))
+            elif published:
+                gone = ", ".join(f"{quote(schema)}.{quote(table)}" for schema, table in published)
+                connection.execute(literal(f"alter publication {quote(name)} drop table {gone}"))
+
+
+def _split(slot: str, tables: Sequence[SourceTable]) -> list[tuple[str, str, list[SourceTable]]]:
+    """Publication, operations and tables of each of the two."""
+    whole, inserts = publication_names(slot)
+    return [
+        (whole, "insert, update, delete", [t for t in tables if t.can_replicate_updates]),
+        (inserts, "insert", [t for t in tables if not t.can_replicate_updates]),
+    ]
+
+
+def _listed(tables: Sequence[SourceTable]) -> str:
+    return ", ".join(f"{quote(t.name.schema)}.{quote(t.name.table)}" for t in tables)

@@ -27,6 +27,10 @@ select 'prepared transaction ''' || gid || ''' (' || owner || ', prepared ' || p
 _POLL_S = 0.2
 
 
+class SlotBlockedError(TaskError):
+    """Open transactions with writes kept a slot from being made in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A slot's consistent point: transactions whose commit ends at or before `lsn` are visible in the snapshot."""
@@ -52,6 +56,11 @@ def parse_lsn(text: str) -> int:
 def format_lsn(lsn: int) -> str:
     """A number as `16/B374D848`."""
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def slot_name(arn: str) -> str:
+    """The slot and publication of a task: its resource id, in the characters a slot may have."""
+    return "local_dms_" + "".join(c if c.isalnum() else "_" for c in arn.rsplit(":", 1)[-1].lower())[:40]
 
 
 def identify(replication: abc.PGconn) -> SourceIdentity:
@@ -84,7 +93,7 @@ def exporting_slot(
 ) -> Iterator[Snapshot]:
     """Create a slot and hold its snapshot while the context is open (a temporary slot also ends with it).
 
-    Raises TaskError naming the transactions that are in the way when the slot is not there after `timeout_s`
+    Raises SlotBlockedError naming the transactions that are in the way when the slot is not there after `timeout_s`
     seconds, and TaskStoppedError when `stopped()` turns true while it waits.
     """
     with source.connect_replication() as replication:
@@ -101,7 +110,7 @@ def exporting_slot(
             if time.monotonic() > deadline and replication.is_busy():
                 blockers = blocking_transactions(source)
                 replication.get_cancel().cancel()
-                raise TaskError(
+                raise SlotBlockedError(
                     f"Replication slot {name} could not be made in {timeout_s:g} s: PostgreSQL waits for "
                     f"{'; '.join(blockers) or 'a transaction that has just ended'}. "
                     "End it (pg_terminate_backend, ROLLBACK PREPARED) and start the task again."

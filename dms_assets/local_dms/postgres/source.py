@@ -26,6 +26,8 @@ _SETTINGS = {
     "bytea_output": "hex",
     "client_encoding": "UTF8",
     "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
 _CONNECT_TIMEOUT_S = 10

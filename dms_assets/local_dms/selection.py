@@ -1,0 +1,51 @@
+"""Tables that a task's mappings select since they were changed: taken into the live stream, or left out of it.
+
+DMS loads a table that was added to a task when the task is resumed, and goes on with the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from dms_assets.local_dms.context import TaskContext
+from dms_assets.local_dms.postgres.publication import set_publications
+from dms_assets.local_dms.store import StreamState
+from dms_assets.local_dms.tables import (
+    BEFORE_LOAD,
+    COMPLETED,
+    check_tables,
+    new_statistics,
+    selected_tables,
+    table_name,
+)
+
+
+def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState) -> StreamState:
+    """The stream with the tables that are selected now.
+
+    New ones (a table made anew under its old name is one) wait for their load, which is a reload inside the stream:
+    what the log has of them before its boundary comes before it. Others are no longer published. Raises TaskError.
+    """
+    statistics = {table_name(one): one for one in context.store.statistics(context.arn)}
+    known = {oid for oid, (name, _) in stream.tables.items() if name in statistics}
+    tables = {table.oid: table for table in selected_tables(context, connection)}
+    if tables.keys() <= known and {table.name for table in tables.values()} == statistics.keys():
+        return stream
+    new = [table for oid, table in tables.items() if oid not in known]
+    check_tables(context, new)
+    state = COMPLETED if context.migration_type == "cdc" else BEFORE_LOAD
+    kept = {table.name: statistics[table.name] for oid, table in tables.items() if oid in known}
+    added = {table.name: new_statistics(table.name, state) for table in new}
+    # Oids of tables that are gone stay: the log may still have changes of them, which are then left out by name.
+    changed = stream.with_tables({table.oid: (table.name, table.key) for table in new})
+    set_publications(connection, stream.slot, list(tables.values()))
+    with context.store.transaction():
+        context.store.put_stream(context.arn, changed)
+        context.store.reset_statistics(context.arn, [*kept.values(), *added.values()])
+    for name in added:
+        context.say(f"Table {name} is new in this task and will be loaded")
+    for name in statistics.keys() - kept.keys() - added.keys():
+        context.say(f"Table {name} is no longer selected, or not in the source, and is left out from here on")
+    return changed
