@@ -28,7 +28,7 @@ class SourceUnreachableError(ConnectionError):
 def connect(spec: SourceSpec, credentials: Mapping[str, Any]) -> psycopg.Connection[Any]:
     """A read-only, autocommitting connection to the source.
 
-    `credentials` has host, port, dbname, username and password. Raises SourceUnreachableError or
+    `credentials` has host, port, dbname, username and password, and may have sslmode. Raises SourceUnreachableError or
     EngineNotSupportedError.
     """
     if spec.engine is not Engine.POSTGRES:
@@ -40,6 +40,7 @@ def connect(spec: SourceSpec, credentials: Mapping[str, Any]) -> psycopg.Connect
             dbname=credentials["dbname"],
             user=credentials["username"],
             password=credentials["password"],
+            sslmode=credentials.get("sslmode", "prefer"),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name="dms-assets",
