@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
+from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
+from dms_assets.model.table_metadata import TableMetadata
 
 COMPONENT_TYPE = "dms_assets.DmsSource"
 DEFS_DIR = Path(__file__).parent / "defs"
@@ -128,6 +131,25 @@ def read_sources(directory: Path = DEFS_DIR) -> tuple[dict[Path, SourceSpec], di
             )
             del good[file]
     return good, bad
+
+
+def check_problems(file: Path, spec: SourceSpec, known: Mapping[TableName, TableMetadata]) -> list[Problem]:
+    """Declared checks that do not fit the tables as they are known to be. Tables that nothing is known of pass.
+
+    Apart from `read_source`, for a column may go from the source while its check stays: that is the trouble of one
+    table, whose files wait in landing until the declaration is corrected, and not of the source.
+    """
+    from dms_assets.validation.declared import declaration_faults  # noqa: PLC0415 polars, for those who ask only
+
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    problems = []
+    for place, name in enumerate(spec.table_names):
+        metadata = known.get(name)
+        for index, told in declaration_faults(metadata, spec.table(name).checks) if metadata else ():
+            reason, _, remedy = told.rpartition("; ")
+            line = 1 if root is None else _line(root, ("attributes", "tables", place, "checks", index))
+            problems.append(Problem(file, line, f"tables[{place}].checks[{index}]", reason, remedy))
+    return problems
 
 
 class UnknownSourceError(LookupError):

@@ -1,10 +1,14 @@
 """Declarations: good ones are read, mistakes are named by file, line, field and remedy."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from dms_assets.sources import InvalidSourceError, find_source, read_source, read_sources
+from dms_assets.model.logical_type import LogicalType
+from dms_assets.model.names import TableName
+from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
+from dms_assets.sources import InvalidSourceError, check_problems, find_source, read_source, read_sources
 
 GOOD = """\
 type: dms_assets.DmsSource
@@ -40,7 +44,22 @@ def test_a_good_declaration_is_read(tmp_path: Path) -> None:
     [
         ("engine: postgres", "engine: postgre", 4, "engine", "use one of"),
         ("exclude_columns", "exclude_colums", 10, "tables[1].exclude_colums", "known here: name, exclude_columns"),
-        ("isin: [OFFICE, HOME]", "", 11, "tables[1].checks[0]", "give isin, ge, le or matches"),
+        ("isin: [OFFICE, HOME]", "", 11, "tables[1].checks[0]", "give one or more of not_null, isin, ge"),
+        ("isin: [OFFICE, HOME]", "isin: []", 11, "tables[1].checks[0]", "name one or more in isin"),
+        ("isin: [OFFICE, HOME]", "isin: [2026-01-01]", 11, "tables[1].checks[0].isin[0]", "write dates with ge"),
+        ("isin: [OFFICE, HOME]", "ge: abc", 11, "tables[1].checks[0].ge", "no number and no date; write"),
+        ("isin: [OFFICE, HOME]", "ge: .nan", 11, "tables[1].checks[0].ge", "no number and no date; write"),
+        ("isin: [OFFICE, HOME]", "ge: 2, le: 1", 11, "tables[1].checks[0]", "no value between 2 and 1; exchange"),
+        ("isin: [OFFICE, HOME]", "gt: 1, lt: 1", 11, "tables[1].checks[0]", "no value between 1 and 1; exchange"),
+        ("isin: [OFFICE, HOME]", "ge: 1, gt: 1", 11, "tables[1].checks[0]", "both ge and gt; keep one"),
+        ("isin: [OFFICE, HOME]", "ge: 1, le: 2026-01-01", 11, "tables[1].checks[0]", "use one of the two"),
+        ("isin: [OFFICE, HOME]", "ge: 2026-01-02, lt: 2026-01-01T12:00:00", 11, "tables[1].checks[0]", "exchange or"),
+        ("isin: [OFFICE, HOME]", "min_length: 3, max_length: 2", 11, "tables[1].checks[0]", "let min_length be"),
+        ("isin: [OFFICE, HOME]", "matches: '('", 11, "tables[1].checks[0].matches", "is not a pattern"),
+        ("isin: [OFFICE, HOME]", "regex: a", 11, "tables[1].checks[0].regex", "known here: column, not_null, isin"),
+        ("exclude_columns: [photograph]", "freshness: soon", 10, "tables[1].freshness", "such as 30m, 2h or 1d"),
+        ("exclude_columns: [photograph]", "freshness: 0h", 10, "tables[1].freshness", "such as 30m, 2h or 1d"),
+        ("exclude_columns: [photograph]", "on_quarantine: go", 10, "tables[1].on_quarantine", "'hold' or 'continue'"),
         ("- offender", "- contact", 7, "tables", "declared twice"),
         ("- offender", "- Offender", 8, "tables[0].name", "rename it in the source"),
         ("  schema: probation\n", "", 3, "schema", "add it"),
@@ -57,6 +76,32 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, line: int, field
     assert (problem.file, problem.field) == (file, field)
     assert told in str(problem)
     assert problem.line == line
+
+
+def test_freshness_is_declared_for_a_source_and_for_a_table(tmp_path: Path) -> None:
+    spec = read_source(write(tmp_path, GOOD.replace("exclude_columns: [photograph]", "freshness: 2 h")))
+    limits = {str(name): spec.freshness_limit(name) for name in spec.table_names}
+    assert limits == {"probation.offender": timedelta(hours=1), "probation.contact": timedelta(hours=2)}
+    wide = read_source(write(tmp_path / "wide", GOOD.replace("  schema:", "  freshness: 1d\n  schema:")))
+    assert {wide.freshness_limit(name) for name in wide.table_names} == {timedelta(days=1)}
+
+
+def test_a_check_that_does_not_fit_its_table_is_named_with_its_line(tmp_path: Path) -> None:
+    checks = "checks:\n        - {column: kind, isin: [OFFICE, HOME]}\n        - {column: kind, ge: 1}\n"
+    checks += "        - {column: knd, isin: [OFFICE]}\n"
+    text = GOOD.replace("checks: [{column: kind, isin: [OFFICE, HOME]}]\n", checks)
+    file = write(tmp_path, text)
+    spec = read_source(file)
+    name = TableName("probation", "contact")
+    kind = ColumnMetadata("kind", LogicalType.parse("string"), "text")
+    problems = check_problems(file, spec, {name: TableMetadata(name, (kind,))})
+    assert [(problem.line, problem.field) for problem in problems] == [
+        (13, "tables[1].checks[1]"),
+        (14, "tables[1].checks[2]"),
+    ]
+    assert str(problems[0]).endswith("the column is string, no number; use isin, matches, min_length or max_length")
+    assert "no column 'knd' to check; correct the name, known are: kind" in str(problems[1])
+    assert check_problems(file, spec, {}) == []
 
 
 def test_one_bad_declaration_spoils_no_other(tmp_path: Path) -> None:

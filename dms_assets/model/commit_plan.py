@@ -8,8 +8,9 @@ The protocol (any step may die and be repeated, and two workers may run it at on
 2. GET with If-Match, validate, archive under the identity with the same condition; or put into quarantine with the
    same condition, ledger, delete. 412 or 404: back to 1.
 3. Decide on loads (`load_closing`).
-4. `plan_commit`: one append on the base of 1, never on a table loaded again, never retried. Response lost:
-   `commit_outcome`.
+4. `plan_commit`: one append on the base of 1, never on a table loaded again, never retried, under a name that no
+   other attempt has. Response lost, or a refusal, which may be the second answer to a commit that a client sent
+   twice: `commit_outcome`.
 5. Ledger, then delete with If-Match; 412 or 404 is success.
 
 A limit: S3 deletes on a matching ETag only, so a file that DMS rewrites with the very same bytes between commit and
@@ -21,8 +22,7 @@ rows, is reported as stuck. A store whose ETag tells deliveries apart (the folde
 
 from __future__ import annotations
 
-import hashlib
-import json
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,7 +64,11 @@ class LandingPlan:
 
 @dataclass(frozen=True, slots=True)
 class CommitPlan:
-    """One commit: append the rows of `files`, and set the properties below, only if the table is still at the base."""
+    """One commit: append the rows of `files`, and set the properties below, only if the table is still at the base.
+
+    `batch_id` names this attempt at the batch, not what is in it: two workers may hold the same files on the same
+    base, and neither may take the other's commit for its own.
+    """
 
     base_snapshot_id: int | None
     batch: int
@@ -80,7 +84,7 @@ class CommitPlan:
 
 
 class Outcome(StrEnum):
-    """What became of a commit whose response was lost."""
+    """What became of a commit whose response was lost, or was a refusal."""
 
     COMMITTED = "committed"
     """A snapshot after the base names the batch: go on with step 5."""
@@ -107,14 +111,17 @@ def plan_landing(base: Base, listing: Iterable[FileIdentity], quarantined: Itera
     )
 
 
-def batch_id(files: Iterable[FileIdentity], load_ids: Iterable[str]) -> str:
-    """The name of a batch: 32 hexadecimal digits over its file identities and load ids, in any order."""
-    parts = [sorted([file.key, file.etag, file.last_modified] for file in files), sorted(load_ids)]
-    return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()[:32]
+def new_batch_id() -> str:
+    """A name that no other attempt at a batch has: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
 
 
-def plan_commit(base: Base, plan: LandingPlan, files: Collection[FileIdentity], loads: Sequence[Load]) -> CommitPlan:
+def plan_commit(
+    base: Base, plan: LandingPlan, files: Collection[FileIdentity], loads: Sequence[Load], *, batch_id: str
+) -> CommitPlan:
     """The commit of accepted `files` (all from `plan.new`) and of `loads` that became complete with it.
+
+    `batch_id` comes from `new_batch_id`, anew for every attempt.
 
     A load without rows and files is a commit of its own right: an append of no rows. Files of a load that is not
     complete yet stay out, however far they are written. Committed files that are no longer listed leave the set:
@@ -134,26 +141,30 @@ def plan_commit(base: Base, plan: LandingPlan, files: Collection[FileIdentity], 
     return CommitPlan(
         base_snapshot_id=base.snapshot_id,
         batch=base.batch + 1,
-        batch_id=batch_id(files, [load.load_id for load in loads]),
+        batch_id=batch_id,
         files=tuple(sorted(files)),
         committed=frozenset(plan.done) | frozenset(files),
         loads=(*base.loads, *sorted(loads, key=lambda load: load.load_id)),
     )
 
 
-def commit_outcome(plan: CommitPlan, snapshots: Sequence[tuple[int, Mapping[str, str]]]) -> Outcome:
-    """What became of `plan`, whose response was lost, judged by the table as it is now.
+def commit_outcome(
+    plan: CommitPlan, snapshots: Sequence[tuple[int, Mapping[str, str]]], *, refused: bool = False
+) -> Outcome:
+    """What became of `plan`, judged by the table as it is now.
 
     `snapshots` are (snapshot id, summary) of the current snapshot and its ancestors, newest first, as far as they
-    are kept. A base that has expired proves nothing: undecided.
+    are kept. A base that has expired proves nothing: undecided. `refused` says that the catalog answered with a
+    refusal: it stands where the table still is at the base (another writer changed its properties, and what was sent
+    fits no more), unless the table shows the batch, which was then committed by an earlier request of the same client.
     """
     moved = False
     for snapshot_id, summary in snapshots:
         if snapshot_id == plan.base_snapshot_id:
-            return Outcome.REFUSED if moved else Outcome.UNDECIDED
+            return Outcome.REFUSED if moved or refused else Outcome.UNDECIDED
         if summary.get(BATCH_ID) == plan.batch_id:
             return Outcome.COMMITTED
         moved = True
-    if plan.base_snapshot_id is None and moved:
+    if plan.base_snapshot_id is None and (moved or refused):
         return Outcome.REFUSED
     return Outcome.UNDECIDED

@@ -29,24 +29,68 @@ NAMES: frozenset[str] = frozenset(
         "local_dms.before_boundary",
         # Commit protocol: landing is listed, nothing is done yet.
         "lake.after_listing",
+        # Commit protocol: some files are fetched into the scratch folder, some are not.
+        "lake.between_fetches",
         # Commit protocol: files are judged and their data files written; nothing else knows of them.
         "lake.after_validation",
         # Commit protocol: the copy of a rejected file is in quarantine, its report is not.
         "lake.after_quarantine_copy",
+        # Commit protocol: the report for people is in quarantine, the one that makes the entry is not.
+        "lake.after_quarantine_text",
         # Commit protocol: copy and report are in quarantine, the file is still in landing.
         "lake.after_quarantine_report",
+        # Commit protocol: the ledger knows of the rejection, the file is still in landing.
+        "lake.after_rejection_event",
         # Commit protocol: some originals of a batch are archived, some are not.
         "lake.between_archive_copies",
+        # Commit protocol: the batch is announced in the ledger, none of its data files is in place.
+        "lake.after_announcement",
+        # Commit protocol: some data files of the batch are in place, some are not.
+        "lake.between_data_files",
         # Commit protocol: everything but the commit is done.
         "lake.before_commit",
+        # Commit protocol: some of the files that Iceberg writes for a commit are there, the catalog names none.
+        "lake.between_table_files",
         # Commit protocol: the batch is committed, the ledger does not know.
         "lake.after_commit",
+        # Commit protocol: the ledger has the batch's rows, and still their announcement.
+        "lake.after_batch_rows",
         # Commit protocol: the ledger knows the batch, its files are still in landing.
         "lake.after_ledger",
         # Commit protocol: some committed files are deleted from landing, some are not.
         "lake.between_deletes",
-        # Quarantine: an operator's discard is decided, the file is not moved to the archive yet.
+        # Commit protocol: landing is cleared; what the new load replaces in quarantine is still there.
+        "lake.before_settling",
+        # Commit protocol: all is done but to forget old snapshots.
+        "lake.before_expiry",
+        # Commit protocol: a file of a replaced load is in the archive, the ledger does not know.
+        "lake.after_superseded_copy",
+        # Commit protocol: the ledger knows of a file of a replaced load that is still in landing.
+        "lake.after_superseded_event",
+        # Landing: an object with an unknown key is in quarantine and ledger, and still in landing.
+        "lake.after_stranger_event",
+        # Quarantine: an operator's decision is written, nobody knows of it yet.
+        "lake.after_decision",
+        # Quarantine: a discard is decided, the file is not moved to the archive yet.
         "lake.after_discard_decision",
+        # Quarantine: a discarded file is in the archive, the ledger does not know.
+        "lake.after_discard_copy",
+        # Quarantine: the ledger knows of a discard, the entry is still open.
+        "lake.after_discard_event",
+        # Quarantine: the entry is marked as done, its copy is still there.
+        "lake.after_done_mark",
+        # Retention: some files that nothing refers to are removed, some are not.
+        "retention.between_orphans",
+        # Retention: some originals, or parts of a settled quarantine entry, are removed, some are not.
+        "retention.between_aged",
+        # Retention: the rows of many batches are in one object of the ledger, and in their own.
+        "retention.after_ledger_part",
+        # Retention: the rows of small data files are in a large one, no snapshot names it.
+        "retention.before_compaction",
+        # Folder as a bucket: an object is written and durable, and nobody can see it yet.
+        "store.before_visible",
+        # Folder as a bucket: an object to be deleted is set aside and not removed yet.
+        "store.after_aside",
     }
 )
 

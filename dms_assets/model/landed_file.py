@@ -10,7 +10,7 @@ from enum import StrEnum
 from dms_assets.model.names import TableName
 
 _LOAD_NAME = re.compile(r"LOAD([0-9A-F]{8})\.parquet")
-_CDC_NAME = re.compile(r"(\d{8}-\d{9,10})\.parquet")
+_CDC_NAME = re.compile(r"([0-9]{8}-[0-9]{9,10})\.parquet")
 _PART = re.compile(r"[^/\\\x00-\x1f]{1,255}")
 
 

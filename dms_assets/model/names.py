@@ -40,6 +40,10 @@ class TableName:
         return cls(schema, table)
 
 
+SourceTable = tuple[str, TableName]
+"""A table with the name of its source."""
+
+
 def asset_path(source: str, layer: Layer, name: TableName, relation: str | None = None) -> list[str]:
     """The Dagster asset key of a table in a layer: [source, layer, schema, table]."""
     return [source, layer.value, name.schema, relation or name.table]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from datetime import timedelta
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from dms_assets.model.change_columns import LandingColumns
+from dms_assets.model.column_check import ColumnCheck
+from dms_assets.model.duration import Duration
 from dms_assets.model.engine import Engine
 from dms_assets.model.names import IDENTIFIER, TableName
-
-Scalar = str | int | float | bool
 
 
 class _Strict(BaseModel):
@@ -22,22 +23,6 @@ class Connection(_Strict):
     """Where the credentials are: the name of a secret with host, port, dbname, username and password."""
 
     secret: str = Field(min_length=1, examples=["probation/dms"])
-
-
-class ColumnCheck(_Strict):
-    """A declared rule on one column's values."""
-
-    column: str
-    isin: tuple[Scalar, ...] | None = None
-    ge: float | None = None
-    le: float | None = None
-    matches: str | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.isin is None and self.ge is None and self.le is None and self.matches is None:
-            raise ValueError(f"check on column '{self.column}' has no rule; give isin, ge, le or matches")
-        return self
 
 
 class ExcludedColumn(_Strict):
@@ -59,6 +44,7 @@ class TableSpec(_Strict):
     checks: tuple[ColumnCheck, ...] = ()
     classification: dict[str, str] = Field(default_factory=dict)
     on_quarantine: Literal["hold", "continue"] = "hold"
+    freshness: Duration | None = None
 
     @field_validator("name")
     @classmethod
@@ -87,6 +73,9 @@ class DmsOptions(_Strict):
     position_column: str | None = "dms_stream_position"
     unique_positions: bool = False
     one_snapshot_loads: bool = False
+    ordered_files: bool = False
+    confirms_durable: bool = False
+    slot_name: str | None = None
     clock_skew_s: float = Field(default=60.0, ge=0)
     cdc_max_batch_interval_s: int = Field(default=60, ge=1)
     cdc_min_file_size_kb: int = Field(default=32_000, ge=1)
@@ -114,6 +103,7 @@ class SourceSpec(_Strict):
     schedule: Schedule = Schedule()
     dms: DmsOptions = DmsOptions()
     owner: str = "team:data-engineering"
+    freshness: Duration = timedelta(hours=1)
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -156,3 +146,7 @@ class SourceSpec(_Strict):
             if table.name == name.table and name.schema == self.database_schema:
                 return table
         raise KeyError(f"source '{self.name}' declares no table {name}")
+
+    def freshness_limit(self, name: TableName) -> timedelta:
+        """How old what is known of a table may be. Raises KeyError for a table that is not declared."""
+        return self.table(name).freshness or self.freshness

@@ -5,37 +5,51 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
 
 from dms_assets.model.change_columns import LOAD_OP
 from dms_assets.model.landed_file import FileKind
+from dms_assets.validation.change_rules import INSTANT, clock_steps_back, prepared, steps_back
+from dms_assets.validation.declared import declared_rules
 from dms_assets.validation.landed_types import check_schema, landed_schema
 from dms_assets.validation.messages import FileTask, TableTask
 from dms_assets.validation.normalise import normalise
 from dms_assets.validation.outcome import (
     MAX_REPORTED_ROWS,
+    BrokenRule,
     CheckOutcome,
     FileVerdict,
     Group,
     Reason,
+    beyond_limits,
     reason_of,
     rejected,
 )
 from dms_assets.validation.output import Output
 from dms_assets.validation.reader import ExpandsTooMuchError, LandedParquet, UnreadableError
-from dms_assets.validation.rules import Rule, count_failures, polars_type, table_rules
+from dms_assets.validation.rule import Rule, count_failures, polars_type
+from dms_assets.validation.rules import table_rules
 
-_RULE_GROUPS = (Group.OP, Group.SEQUENCE, Group.KEY, Group.NULLABILITY, Group.LENGTH, Group.DOMAIN)
+_RULE_GROUPS = (
+    Group.OP,
+    Group.SEQUENCE,
+    Group.ORDER,
+    Group.KEY,
+    Group.NULLABILITY,
+    Group.LENGTH,
+    Group.PRECISION,
+    Group.DOMAIN,
+    Group.DECLARED,
+)
 
 
 def check_declaration(table: TableTask) -> None:
     """Raises DeclaredCheckError if the declared checks do not fit the table: no fault of any file."""
-    for kind in FileKind:
-        table_rules(
-            table.metadata, table.checks, table.columns, kind, has_op=True, unique_positions=table.unique_positions
-        )
+    for check in table.checks:
+        declared_rules(table.metadata, check)
 
 
 def validate_file(file: FileTask, table: TableTask, output: Output, batch: int, *, careful: bool) -> FileVerdict:
@@ -65,7 +79,8 @@ class _Validation:
         self._ops: Counter[str] = Counter()
         self._rows = 0
         self._steps_back = 0
-        self._last_seq = ""
+        self._clock_steps, self._clock_back_s = 0, 0.0
+        self._last = ("", "")
 
     def run(self, *, careful: bool) -> FileVerdict:
         try:
@@ -98,6 +113,8 @@ class _Validation:
             self._file.kind,
             has_op=self._table.columns.op in types,
             unique_positions=self._table.unique_positions,
+            ordered=self._table.ordered_files,
+            written_at=datetime.fromisoformat(self._file.identity.last_modified),
         )
         self._counts = [0] * len(self._rules)
         dtypes = {name: polars_type(logical) for name, logical in types.items()}
@@ -107,17 +124,30 @@ class _Validation:
             found = f"the footer says {parquet.rows} rows, there are {self._rows}"
             return rejected(Reason.UNREADABLE, _readable(found), self._rows)
         outcomes = (_readable(), schema, *(self._outcome(group) for group in _RULE_GROUPS))
-        return FileVerdict(self._rows, reason_of(outcomes), outcomes, dict(self._ops), self._steps_back)
+        return FileVerdict(
+            rows=self._rows,
+            reason=reason_of(outcomes),
+            outcomes=outcomes,
+            ops=dict(self._ops),
+            steps_back=self._steps_back,
+            clock_steps=self._clock_steps,
+            clock_back_s=self._clock_back_s,
+        )
 
     def _take(self, landed: pa.RecordBatch, dtypes: dict[str, pl.DataType]) -> None:
-        frame = pl.DataFrame(landed)
+        columns = self._table.columns
+        frame = prepared(pl.DataFrame(landed), columns, self._last)
         counts = count_failures(frame, self._rules)
         if any(counts):
             self._explain(frame, counts, dtypes)
         self._counts = [before + now for before, now in zip(self._counts, counts, strict=True)]
         if not any(self._counts):
             self._count_changes(frame)
-            self._output.write(normalise(landed, self._rows, self._batch, self._file, self._table))
+            at = frame[INSTANT].to_arrow()
+            rows = normalise(landed, at, self._table, file=self._file, first_row=self._rows, batch=self._batch)
+            self._output.write(rows)
+        if frame.height:
+            self._last = (frame[columns.seq][-1] or "" if columns.seq else "", frame[columns.timestamp][-1] or "")
         self._rows += landed.num_rows
 
     def _count_changes(self, frame: pl.DataFrame) -> None:
@@ -127,10 +157,10 @@ class _Validation:
             return
         for op, count in frame[columns.op].value_counts().rows():
             self._ops[op] += count
-        if columns.seq is not None and frame.height:
-            seq = frame[columns.seq]
-            self._steps_back += int((seq < seq.shift(1, fill_value=self._last_seq)).sum())
-            self._last_seq = str(seq[-1])
+        self._steps_back += steps_back(frame, columns)
+        steps, seconds = clock_steps_back(frame, columns)
+        self._clock_steps += steps
+        self._clock_back_s = max(self._clock_back_s, seconds)
 
     def _explain(self, frame: pl.DataFrame, counts: Sequence[int], dtypes: dict[str, pl.DataType]) -> None:
         # Pandera takes a third of a second to import, which only a failure is worth.
@@ -152,23 +182,50 @@ class _Validation:
     def _outcome(self, group: Group) -> CheckOutcome:
         indexes = [index for index, rule in enumerate(self._rules) if rule.group is group]
         broken = [index for index in indexes if self._counts[index]]
-        named = {row: key for index in broken for row, key in self._failing.get(index, ())}
+        if not broken:
+            expected, found = f"{len(indexes)} rules", f"{self._rows} rows, none fails"
+            if group is Group.ORDER:
+                expected, found = self._order(judged=bool(indexes))
+            return CheckOutcome(group, passed=True, expected=expected, found=found)
+        rules = [self._broken(index) for index in broken]
+        named = {row: key for rule in rules for row, key in zip(rule.rows, rule.key_hashes, strict=True)}
         rows = sorted(named)[:MAX_REPORTED_ROWS]
-        expected = "; ".join(f"{self._rules[index].column}: {self._rules[index].expected}" for index in broken)
-        found = "; ".join(f"{self._rules[index].column}: {self._counts[index]} rows fail" for index in broken)
         return CheckOutcome(
             group=group,
-            passed=not broken,
-            expected=expected or f"{len(indexes)} rules",
-            found=found or f"{self._rows} rows, none fails",
-            failing=max((self._counts[index] for index in broken), default=0),
+            passed=False,
+            expected="; ".join(f"{rule.column}: {rule.expected}" for rule in rules),
+            found="; ".join(f"{rule.column}: {rule.found}" for rule in rules),
+            failing=max(rule.failing for rule in rules),
             rows=tuple(rows),
             key_hashes=tuple(named[row] for row in rows),
+            broken=tuple(rules),
         )
 
+    def _broken(self, index: int) -> BrokenRule:
+        rule, named = self._rules[index], self._failing.get(index, [])
+        return BrokenRule(
+            rule=rule.kind,
+            column=rule.column,
+            expected=rule.expected,
+            found=f"{self._counts[index]} of {self._rows} rows fail",
+            failing=self._counts[index],
+            rows=tuple(row for row, _ in named),
+            key_hashes=tuple(key for _, key in named),
+        )
+
+    def _order(self, *, judged: bool) -> tuple[str, str]:
+        """What is expected of the order of rows, and found: the words of a group that may pass with steps back."""
+        if self._file.kind is FileKind.LOAD:
+            return "no order in a full load", f"{self._rows} rows"
+        if self._table.columns.seq is None:
+            return "no order: the source gives no sequence", f"{self._rows} rows, ordered by time, file and row"
+        told = f"{self._rows} rows, {self._steps_back} not above the row before"
+        if self._clock_steps:
+            told += f"; commit time goes back {self._clock_steps} times, by {self._clock_back_s:.6f} s at most"
+        return "sequence rises from row to row" if judged else "any order: the source promises none in a file", told
+
     def _limit(self, found: str) -> FileVerdict:
-        outcome = CheckOutcome(Group.READABLE, passed=False, expected="readable within the limits", found=found)
-        return rejected(Reason.RESOURCE_LIMIT, outcome, self._rows)
+        return rejected(Reason.RESOURCE_LIMIT, beyond_limits(found), self._rows)
 
 
 def key_hash(values: Sequence[object]) -> str:
@@ -178,4 +235,5 @@ def key_hash(values: Sequence[object]) -> str:
 
 def _readable(problem: str | None = None) -> CheckOutcome:
     expected = "a whole Parquet file, every page of it readable"
-    return CheckOutcome(Group.READABLE, problem is None, expected, problem or "read in full")
+    broken = () if problem is None else (BrokenRule("whole", "", expected, problem),)
+    return CheckOutcome(Group.READABLE, problem is None, expected, problem or "read in full", broken=broken)

@@ -15,7 +15,7 @@ from dms_assets.model.change_columns import LandingColumns
 from dms_assets.model.landed_file import FileKind
 from dms_assets.model.logical_type import Kind, LogicalType
 from dms_assets.model.table_metadata import TableMetadata
-from dms_assets.validation.outcome import CheckOutcome, Group
+from dms_assets.validation.outcome import BrokenRule, CheckOutcome, Group
 
 _MAX_NAMED = 20
 _DECIMAL_STORAGE = {"INT32", "INT64", "FIXED_LEN_BYTE_ARRAY", "BYTE_ARRAY"}
@@ -60,33 +60,48 @@ def landed_schema(metadata: TableMetadata, columns: LandingColumns, kind: FileKi
 
 
 def check_schema(found: pq.ParquetSchema, expected: LandedSchema) -> CheckOutcome:
-    """Compare a file's columns with those expected; all differences are listed, the first twenty by name."""
-    problems: list[str] = []
+    """Compare a file's columns with those expected; all differences are counted, the first twenty named."""
+    problems = _differences(found, expected)
+    named = problems[:_MAX_NAMED]
+    told = "; ".join(f"column '{problem.column}' {problem.found}" for problem in named)
+    if len(problems) > _MAX_NAMED:
+        told += f"; and {len(problems) - _MAX_NAMED} more"
+    return CheckOutcome(
+        group=Group.SCHEMA,
+        passed=not problems,
+        expected=f"{len(expected.required)} columns, as in the metadata",
+        found=told or f"{len(found)} columns, as expected",
+        failing=len(problems),
+        broken=tuple(named),
+    )
+
+
+def _differences(found: pq.ParquetSchema, expected: LandedSchema) -> list[BrokenRule]:
+    problems: list[BrokenRule] = []
     seen: set[str] = set()
     for index in range(len(found)):
         column = found.column(index)
         name = str(column.path)
         wanted = expected.all.get(name)
         if name in seen:
-            problems.append(f"column '{_shown(name)}' is there twice")
+            problems.append(_difference("once", _shown(name), "one column of the name", "is there twice"))
         elif wanted is None:
-            problems.append(f"column '{_shown(name)}' ({_found_text(column)}) is not in the metadata")
+            told = f"({_found_text(column)}) is not in the metadata"
+            problems.append(_difference("known", _shown(name), "no such column", told))
         elif not _is(column, wanted):
-            problems.append(f"column '{name}' is {_found_text(column)}, not {_expected_text(wanted)}")
+            told = f"is {_found_text(column)}, not {_expected_text(wanted)}"
+            problems.append(_difference("type", name, _expected_text(wanted), told))
         seen.add(name)
     problems += [
-        f"column '{name}' ({logical}) is missing" for name, logical in expected.required.items() if name not in seen
+        _difference("present", name, _expected_text(logical), f"({logical}) is missing")
+        for name, logical in expected.required.items()
+        if name not in seen
     ]
-    shown = "; ".join(problems[:_MAX_NAMED]) + (
-        f"; and {len(problems) - _MAX_NAMED} more" if len(problems) > _MAX_NAMED else ""
-    )
-    return CheckOutcome(
-        group=Group.SCHEMA,
-        passed=not problems,
-        expected=f"{len(expected.required)} columns, as in the metadata",
-        found=shown or f"{len(found)} columns, as expected",
-        failing=len(problems),
-    )
+    return problems
+
+
+def _difference(rule: str, column: str, expected: str, found: str) -> BrokenRule:
+    return BrokenRule(rule, column, expected, found, failing=1)
 
 
 def _is(column: pq.ColumnSchema, wanted: LogicalType) -> bool:

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from dms_assets.model.change_columns import LandingColumns
+from dms_assets.model.column_check import ColumnCheck
 from dms_assets.model.landed_file import FileIdentity, FileKind
-from dms_assets.model.source_spec import ColumnCheck
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.validation.outcome import FileVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class TableTask:
-    """What files of a table are judged by."""
+    """What files of a table are judged by. `ordered_files`: rows of a file are in order of their sequence."""
 
     metadata: TableMetadata
     checks: tuple[ColumnCheck, ...]
     columns: LandingColumns
     unique_positions: bool
+    ordered_files: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
@@ -32,6 +33,7 @@ class TableTask:
             "checks": [check.model_dump(mode="json") for check in self.checks],
             "columns": asdict(self.columns),
             "unique_positions": self.unique_positions,
+            "ordered_files": self.ordered_files,
         }
 
     @classmethod
@@ -42,6 +44,7 @@ class TableTask:
             checks=tuple(ColumnCheck.model_validate(check) for check in data["checks"]),
             columns=LandingColumns(**data["columns"]),
             unique_positions=data["unique_positions"],
+            ordered_files=data["ordered_files"],
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 
 from dms_assets.model.change_columns import (
@@ -26,20 +25,21 @@ from dms_assets.model.change_identity_arrow import change_ids
 from dms_assets.model.landed_file import FileKind
 from dms_assets.model.stored_schema import stored_schema
 from dms_assets.validation.messages import FileTask, TableTask
-from dms_assets.validation.rules import TIMESTAMP_FORMAT
 
 _UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 
 
-def normalise(landed: pa.RecordBatch, first_row: int, batch: int, file: FileTask, table: TableTask) -> pa.Table:
+def normalise(
+    landed: pa.RecordBatch, committed: pa.Array[Any], table: TableTask, *, file: FileTask, first_row: int, batch: int
+) -> pa.Table:
     """The rows of one landed batch, in the stored schema of the table.
 
-    `landed` has passed every rule and has canonical types; `first_row` is the ordinal of its first row in the file,
-    `batch` the number of the batch they will be committed in.
+    `landed` has passed every rule and has canonical types; `committed` are the rows' commit times, `first_row` is the
+    ordinal of the first row in the file, `batch` the number of the batch they will be committed in.
     """
     rows = landed.num_rows
     columns: dict[str, Any] = {column.name: landed.column(column.name) for column in table.metadata.columns}
-    columns |= _change_columns(landed, file, table)
+    columns |= _change_columns(landed, committed, file, table)
     columns |= {
         STREAM: pa.repeat(file.stream, rows),
         FILE: pa.repeat(file.identity.key, rows),
@@ -54,7 +54,9 @@ def normalise(landed: pa.RecordBatch, first_row: int, batch: int, file: FileTask
     return pa.Table.from_arrays([columns[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
 
 
-def _change_columns(landed: pa.RecordBatch, file: FileTask, table: TableTask) -> dict[str, Any]:
+def _change_columns(
+    landed: pa.RecordBatch, committed: pa.Array[Any], file: FileTask, table: TableTask
+) -> dict[str, Any]:
     rows = landed.num_rows
     none = pa.nulls(rows, pa.string())
     if file.kind is FileKind.LOAD:
@@ -69,13 +71,7 @@ def _change_columns(landed: pa.RecordBatch, file: FileTask, table: TableTask) ->
     return {
         OP: landed.column(names.op),
         SEQ: landed.column(names.seq) if names.seq else none,
-        COMMIT_AT: _times(landed.column(names.timestamp)),
+        COMMIT_AT: committed.cast(pa.timestamp("us")).view(_UTC_MICROSECONDS),
         POSITION: landed.column(names.position) if names.position else none,
         LOAD_ID: none,
     }
-
-
-def _times(text: pa.Array[Any]) -> pa.Array[Any]:
-    """DMS's text timestamps, UTC, as instants."""
-    parsed = pl.Series(text).str.to_datetime(TIMESTAMP_FORMAT, time_unit="us", strict=True)
-    return parsed.to_arrow().cast(pa.timestamp("us")).view(_UTC_MICROSECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,7 +41,7 @@ class Output:
     def __init__(self, prefix: Path, schema: pa.Schema, text_columns: list[str]) -> None:
         self._prefix = prefix
         self._schema = schema
-        self._dictionary = [*_LOW_CARDINALITY, *text_columns]
+        self._text_columns = text_columns
         self._accepted: list[pa.Table] = []
         self._files: list[OutputFile] = []
         self._number = 0
@@ -61,7 +61,7 @@ class Output:
                 return
             self._own_file = OutputFile(self._next_path(), 0)
             with _writing(self._own_file.path):
-                self._own = self._writer(self._own_file.path)
+                self._own = data_file_writer(self._own_file.path, self._schema, self._text_columns)
         held, self._held = self._held, []
         for table in held:
             self._write_behind(self._own, table)
@@ -116,7 +116,7 @@ class Output:
         if table is None or table.num_rows == 0:
             return
         path = self._next_path()
-        with _writing(path), self._writer(path) as writer:
+        with _writing(path), data_file_writer(path, self._schema, self._text_columns) as writer:
             writer.write_table(table, row_group_size=1 << 18)
         self._files.append(OutputFile(path, table.num_rows))
 
@@ -124,16 +124,19 @@ class Output:
         self._number += 1
         return self._prefix.with_name(f"{self._prefix.name}-{self._number:05d}.parquet")
 
-    def _writer(self, path: Path) -> pq.ParquetWriter:
-        # No Arrow schema in the footer and no field ids: Iceberg maps columns by name.
-        return pq.ParquetWriter(
-            path,
-            self._schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=self._dictionary,  # type: ignore[arg-type]  # the stubs know bool only
-            store_schema=False,
-            write_page_index=False,
-            # pyiceberg turns statistics into Python dates, which end at the year 9999 and begin at 1.
-            write_statistics=[field.name for field in self._schema if not pa.types.is_temporal(field.type)],
-        )
+
+def data_file_writer(path: Path, schema: pa.Schema, text_columns: Sequence[str]) -> pq.ParquetWriter:
+    """A writer of data files of validated tables: no Arrow schema in the footer and no field ids, for Iceberg maps
+    columns by name.
+    """
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[*_LOW_CARDINALITY, *text_columns],  # type: ignore[arg-type]  # the stubs know bool only
+        store_schema=False,
+        write_page_index=False,
+        # pyiceberg turns statistics into Python dates, which end at the year 9999 and begin at 1.
+        write_statistics=[field.name for field in schema if not pa.types.is_temporal(field.type)],
+    )

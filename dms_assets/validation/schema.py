@@ -1,6 +1,6 @@
 """The Pandera schema of a table, which names the rows that fail.
 
-The fast pass (`rules.count_failures`) only counts; where it counts a failure, Pandera validates the same rows. A
+The fast pass (`rule.count_failures`) only counts; where it counts a failure, Pandera validates the same rows. A
 property test holds the two equal. Importing this module costs a third of a second: only failures are worth it.
 """
 
@@ -13,7 +13,7 @@ import polars as pl
 from pandera.config import ValidationDepth, config_context
 
 from dms_assets.model.change_columns import DELETE_OP
-from dms_assets.validation.rules import Rule
+from dms_assets.validation.rule import Rule
 
 _ROW = "__row__"
 
@@ -81,13 +81,14 @@ def _check(name: str, rule: Rule) -> pandera.Check:
     argument = rule.argument
     if rule.kind == "max_length" and isinstance(argument, int):
         return pandera.Check.str_length(max_value=argument, name=name)
+    if rule.kind == "min_length" and isinstance(argument, int):
+        return pandera.Check.str_length(min_value=argument, name=name)
     if rule.kind == "isin" and isinstance(argument, pl.Series):
         return pandera.Check.isin(argument.to_list(), name=name)
-    if rule.kind == "ge":
-        return pandera.Check.ge(argument, name=name)
-    if rule.kind == "le":
-        return pandera.Check.le(argument, name=name)
+    if rule.kind in {"ge", "gt", "le", "lt"}:
+        check: pandera.Check = getattr(pandera.Check, rule.kind)(argument, name=name)
+        return check
     if rule.kind == "matches" and isinstance(argument, str):
         return pandera.Check.str_matches(argument, name=name)
-    # Rules that Pandera has no check for (operation, sequence, bytes) are handed over as they are.
+    # Rules that Pandera has no check for (operation, order, digits, bytes) are handed over as they are.
     return pandera.Check(lambda data: data.lazyframe.select(~rule.failing), name=name, ignore_na=False)

@@ -19,13 +19,13 @@ import pyarrow as pa
 
 from dms_assets.model.logical_type import Kind
 from dms_assets.model.stored_schema import stored_schema
+from dms_assets.validation.declared import DeclaredCheckError
 from dms_assets.validation.duplicates import find_duplicates
 from dms_assets.validation.file_validation import check_declaration, validate_file
 from dms_assets.validation.messages import FileTask, OutputFile, TableTask, Validated, encode
 from dms_assets.validation.outcome import FileVerdict
 from dms_assets.validation.output import Output, OutputFailedError
 from dms_assets.validation.reader import LandedParquet, UnreadableError
-from dms_assets.validation.rules import DeclaredCheckError
 
 _MIB = 1 << 20
 

@@ -28,7 +28,7 @@ from dms_assets.validation.messages import (
     table_request,
     validate_request,
 )
-from dms_assets.validation.outcome import CheckOutcome, FileVerdict, Group, Reason, rejected
+from dms_assets.validation.outcome import FileVerdict, Reason, beyond_limits, rejected
 
 _MIB = 1 << 20
 _ERROR_BYTES = 4000
@@ -247,8 +247,7 @@ class ValidationWorker:
 
 def _culprit(error: WorkerDiedError) -> FileVerdict:
     """The verdict on a file that ended the worker, alone."""
-    outcome = CheckOutcome(Group.READABLE, passed=False, expected="readable within the limits", found=str(error))
-    return rejected(Reason.UNREADABLE if error.by_itself else Reason.RESOURCE_LIMIT, outcome)
+    return rejected(Reason.UNREADABLE if error.by_itself else Reason.RESOURCE_LIMIT, beyond_limits(str(error)))
 
 
 def _error_name(traceback: str) -> str:

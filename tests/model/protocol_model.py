@@ -1,4 +1,5 @@
-"""The commit protocol as a state model: two workers, DMS writing, crashes (any number) and lost responses anywhere.
+"""The commit protocol as a state model: two workers, DMS writing, crashes (any number), responses that are lost, and
+requests that a client repeats after they were carried out.
 
 The decisions are those of `dms_assets.model.commit_plan`; the model adds only the world around them. A state is small
 and hashable: files are (key, version), a base is the number of snapshots it saw.
@@ -7,9 +8,8 @@ and hashable: files are (key, version), a base is the number of snapshots it saw
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from itertools import count
 
 from dms_assets.model.commit_plan import (
     Base,
@@ -21,88 +21,17 @@ from dms_assets.model.commit_plan import (
     plan_landing,
 )
 from dms_assets.model.landed_file import FileIdentity
-
-File = tuple[int, int]
-"""A key and the version that DMS wrote there."""
-Delivered = tuple[int, int, int]
-"""A key, the version it was listed as, and the version whose bytes were read."""
-
-
-class ViolationError(AssertionError):
-    """The world did what it must never do."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """The protocol, and what may be left out of it to see that the search notices."""
-
-    fence: bool = True
-    base_loaded_again: bool = False
-    carry_listed: bool = True
-    finish_gone: bool = True
-    get_if_match: bool = True
-    delete_if_match: str = "identity"
-    archive_before_commit: bool = True
-    retry_blindly: bool = False
-    delete_undecided_data: bool = False
-    quarantine_is_heeded: bool = True
-    void_committed: bool = True
-
-
-@dataclass(frozen=True)
-class World:
-    """What may happen. `writes[key]` is how often DMS writes the key; `same_bytes`: always the same bytes;
-    `disputed` files are accepted by one worker and rejected by another (they read the metadata at other times).
-    """
-
-    writes: tuple[int, ...]
-    lost_responses: int
-    keep_landing: bool = False
-    same_bytes: bool = False
-    disputed: frozenset[File] = frozenset()
-
-
-class Snapshot(NamedTuple):
-    batch_id: str
-    files: tuple[Delivered, ...]
-    committed: frozenset[File]
-
-
-class Worker(NamedTuple):
-    """`step` and what the worker holds in memory: the base, its listing, and the batch so far."""
-
-    step: str = "idle"
-    base: int = 0
-    listing: tuple[File, ...] = ()
-    rejected: tuple[File, ...] = ()
-    at: int = 0
-    take: int = 0
-    batch: tuple[Delivered, ...] = ()
-
-
-class InFlight(NamedTuple):
-    """A commit request without a response, that may arrive at any time or never."""
-
-    base: int
-    files: tuple[Delivered, ...]
-    listing: tuple[File, ...]
-    rejected: tuple[File, ...]
-    has_data: bool
-
-
-class State(NamedTuple):
-    landing: tuple[int, ...]
-    written: tuple[int, ...]
-    table: tuple[Snapshot, ...]
-    archive: frozenset[File]
-    quarantine: frozenset[File]
-    ledger: frozenset[tuple[str, File]]
-    in_flight: frozenset[InFlight]
-    lost: int
-    workers: tuple[Worker, ...]
-
-
-IDLE = Worker()
+from tests.model.protocol_state import (
+    IDLE,
+    File,
+    InFlight,
+    Protocol,
+    Snapshot,
+    State,
+    ViolationError,
+    Worker,
+    World,
+)
 
 
 @cache
@@ -127,8 +56,8 @@ def _landing_plan(table: tuple[Snapshot, ...], listing: tuple[File, ...], reject
 
 
 @cache
-def _commit_plan(table: tuple[Snapshot, ...], plan: LandingPlan, files: tuple[File, ...]) -> CommitPlan:
-    return plan_commit(_base(table), plan, [identity(file) for file in files], [])
+def _commit_plan(table: tuple[Snapshot, ...], plan: LandingPlan, files: tuple[File, ...], batch_id: str) -> CommitPlan:
+    return plan_commit(_base(table), plan, [identity(file) for file in files], [], batch_id=batch_id)
 
 
 def listed(landing: tuple[int, ...]) -> tuple[File, ...]:
@@ -155,6 +84,10 @@ class Model:
 
     def successors(self, state: State) -> Iterator[State]:
         yield from self._dms_writes(state)
+        if state.table and sum(not snapshot.files for snapshot in state.table) < self.world.compactions:
+            # A snapshot without files of its own, that says of which batch the one before it was.
+            again = state.table[-1]._replace(attempt=0, files=())
+            yield state._replace(table=(*state.table, again), in_flight=frozenset())
         for request in state.in_flight:
             yield self._arrives(state, request)
         for index, worker in enumerate(state.workers):
@@ -193,8 +126,8 @@ class Model:
                 yield self._reject(state, worker)
             case "commit":
                 yield from self._commit(state, worker)
-            case "unknown":
-                yield self._unknown(state, worker)
+            case "unknown" | "refused":
+                yield self._look_again(state, worker)
             case "settle":
                 yield self._settle(state, worker)
 
@@ -301,22 +234,31 @@ class Model:
 
     def _commit(self, state: State, worker: Worker) -> Iterator[tuple[State, Worker]]:
         held = worker._replace(base=len(state.table)) if self.protocol.base_loaded_again else worker
-        request = InFlight(held.base, worker.batch, worker.listing, worker.rejected, has_data=True)
+        held = held._replace(attempt=_new_attempt(state, held.base), at=0)
+        request = InFlight(held.base, worker.batch, worker.listing, worker.rejected, held.attempt, has_data=True)
         base = worker.base if self.protocol.base_loaded_again else None
         fits = held.base == len(state.table) or not self.protocol.fence
         if fits:
-            yield self._append(state, request, base), worker._replace(step="settle", at=0)
+            yield self._append(state, request, base), held._replace(step="settle", attempt=0)
         else:
-            yield state, IDLE
+            yield self._refused(state, held)
         if state.lost:
             sent = state.in_flight | {request} if fits else state.in_flight
-            yield state._replace(lost=state.lost - 1, in_flight=sent), held._replace(step="unknown", at=0)
+            yield state._replace(lost=state.lost - 1, in_flight=sent), held._replace(step="unknown")
+        if state.lost and fits:
+            yield self._refused(self._append(state, request, base)._replace(lost=state.lost - 1), held)
+
+    def _refused(self, state: State, worker: Worker) -> tuple[State, Worker]:
+        """The catalog says that the table moved on, be it by a first request of this very worker."""
+        if not self.protocol.refusal_is_believed:
+            return state, worker._replace(step="refused")
+        if _committed_by(state, worker):
+            raise ViolationError(f"a snapshot names data files of {worker.batch} that were deleted")
+        return state, IDLE
 
     def _append(self, state: State, request: InFlight, planned_on: int | None = None) -> State:
         base = request.base if planned_on is None else planned_on
         files = tuple((key, version) for key, version, _ in request.files)
-        plan = _commit_plan(state.table[:base], self._plan(state, request, base), files)
-        committed = frozenset(map(_file, plan.committed)) if self.protocol.carry_listed else frozenset(files)
         for key, version, read in request.files:
             if (key, version) in committed_ever(state):
                 raise ViolationError(f"{(key, version)} is committed twice")
@@ -326,27 +268,38 @@ class Model:
                 raise ViolationError(f"{(key, version)} is committed and not in the archive")
         if not request.has_data:
             raise ViolationError(f"a snapshot names data files of {files} that were deleted")
+        name = self._name(request.base, request.attempt, files)
+        plan = _commit_plan(state.table[:base], self._plan(state, request, base), files, name)
+        committed = frozenset(map(_file, plan.committed)) if self.protocol.carry_listed else frozenset(files)
+        snapshot = Snapshot(plan.batch_id, request.attempt, request.files, committed)
         # A request on an older base is refused for ever: it need not be remembered.
-        return state._replace(
-            table=(*state.table, Snapshot(plan.batch_id, request.files, committed)), in_flight=frozenset()
-        )
+        return state._replace(table=(*state.table, snapshot), in_flight=frozenset())
+
+    def _name(self, base: int, attempt: int, files: tuple[File, ...]) -> str:
+        """Unique per attempt, or (a mistake) made of what is in the batch."""
+        return str(files) if self.protocol.named_by_files else f"{base}.{attempt}"
 
     def _arrives(self, state: State, request: InFlight) -> State:
         after = state._replace(in_flight=state.in_flight - {request})
         return self._append(after, request) if request.base == len(state.table) else after
 
-    def _unknown(self, state: State, worker: Worker) -> tuple[State, Worker]:
+    def _look_again(self, state: State, worker: Worker) -> tuple[State, Worker]:
         files = tuple((key, version) for key, version, _ in worker.batch)
-        plan = _commit_plan(state.table[: worker.base], self._plan(state, worker), files)
+        name = self._name(worker.base, worker.attempt, files)
+        plan = CommitPlan(worker.base or None, worker.base + 1, name, (), frozenset(), ())
         newest_first = [(index + 1, {"dms-assets.batch-id": state.table[index].batch_id})
                         for index in reversed(range(len(state.table)))]  # fmt: skip
-        outcome = commit_outcome(plan, newest_first)
+        outcome = commit_outcome(plan, newest_first, refused=worker.step == "refused")
         if outcome is Outcome.COMMITTED:
-            return state, worker._replace(step="settle", at=0)
+            if not _committed_by(state, worker):
+                raise ViolationError(f"{worker.batch} of another worker's commit is taken for this one's")
+            return state, worker._replace(step="settle", attempt=0)
         if self.protocol.retry_blindly:
-            return state, worker._replace(step="commit", base=len(state.table))
+            return state, worker._replace(step="commit", base=len(state.table), attempt=0)
         if outcome is Outcome.REFUSED or self.protocol.delete_undecided_data:
-            mine = {sent for sent in state.in_flight if sent.base == worker.base and sent.files == worker.batch}
+            if _committed_by(state, worker):
+                raise ViolationError(f"a snapshot names data files of {files} that were deleted")
+            mine = {sent for sent in state.in_flight if (sent.base, sent.attempt) == (worker.base, worker.attempt)}
             without = frozenset(sent._replace(has_data=False) for sent in mine)
             state = state._replace(in_flight=(state.in_flight - mine) | without)
         return state, IDLE
@@ -358,6 +311,19 @@ class Model:
         after = self._chore(state, *chores[worker.at])
         more = worker.at + 1 < len(chores)
         return after, worker._replace(at=worker.at + 1) if more else IDLE
+
+
+def _new_attempt(state: State, base: int) -> int:
+    """A number that no other request on the base has, as far as anybody remembers it."""
+    taken = {worker.attempt for worker in state.workers if worker.base == base}
+    taken |= {request.attempt for request in state.in_flight if request.base == base}
+    taken |= {snapshot.attempt for snapshot in state.table[base : base + 1]}
+    return next(number for number in count(1) if number not in taken)
+
+
+def _committed_by(state: State, worker: Worker) -> bool:
+    """Whether the snapshot after the worker's base is of its own request."""
+    return any(snapshot.attempt == worker.attempt for snapshot in state.table[worker.base : worker.base + 1])
 
 
 def _put(values: tuple[int, ...], index: int, value: int) -> tuple[int, ...]:

@@ -11,8 +11,8 @@ from dms_assets.model.commit_plan import (
     Base,
     CommitPlan,
     Outcome,
-    batch_id,
     commit_outcome,
+    new_batch_id,
     plan_commit,
     plan_landing,
 )
@@ -41,7 +41,7 @@ def load(name: str) -> Load:
 
 
 def commit(base: Base, listing: list[FileIdentity], files: list[FileIdentity]) -> CommitPlan:
-    return plan_commit(base, plan_landing(base, listing), files, [])
+    return plan_commit(base, plan_landing(base, listing), files, [], batch_id=new_batch_id())
 
 
 def test_a_rewritten_key_is_new_work_even_with_the_same_bytes() -> None:
@@ -65,7 +65,7 @@ def test_a_commit_remembers_the_done_files_that_are_listed_and_its_own() -> None
 
 def test_loads_are_added_and_an_empty_one_is_a_batch_of_its_own() -> None:
     base = Base(7, 3, frozenset(), (load("1"),))
-    plan = plan_commit(base, plan_landing(base, []), [], [load("2")])
+    plan = plan_commit(base, plan_landing(base, []), [], [load("2")], batch_id="x")
     assert [each.load_id for each in plan.loads] == ["1", "2"]
     assert plan.files == ()
 
@@ -79,13 +79,12 @@ def test_impossible_commits_are_refused() -> None:
     with pytest.raises(ValueError, match="c is not pending work"):
         commit(base, [A, B], [C])
     with pytest.raises(ValueError, match="load 1 is committed already"):
-        plan_commit(base, plan_landing(base, []), [], [load("1")])
+        plan_commit(base, plan_landing(base, []), [], [load("1")], batch_id="x")
 
 
-def test_a_batch_is_named_by_what_is_in_it() -> None:
-    assert batch_id([A, B], ["x"]) == batch_id([B, A], ["x"])
-    different = [batch_id(*of) for of in (([A], []), ([A_AGAIN], []), ([A, B], []), ([A], ["x"]), ([], ["x"]))]
-    assert len(set(different)) == 5
+def test_two_attempts_at_the_same_batch_have_different_names() -> None:
+    base = Base(7, 3, frozenset(), ())
+    assert commit(base, [A], [A]).batch_id != commit(base, [A], [A]).batch_id
 
 
 @pytest.mark.parametrize(
@@ -104,6 +103,16 @@ def test_the_outcome_of_an_unknown_commit(snapshots: list[tuple[int, str]], outc
     plan = commit(Base(7, 3, frozenset(), ()), [A], [A])
     seen = [(number, {BATCH_ID: plan.batch_id if name == "mine" else name}) for number, name in snapshots]
     assert commit_outcome(plan, seen) is outcome
+
+
+def test_a_refusal_stands_unless_the_table_shows_the_batch_or_cannot_tell() -> None:
+    plan = commit(Base(7, 3, frozenset(), ()), [A], [A])
+    mine = {BATCH_ID: plan.batch_id}
+    assert commit_outcome(plan, [(8, mine), (7, {})], refused=True) is Outcome.COMMITTED
+    assert commit_outcome(plan, [(9, {}), (7, {})], refused=True) is Outcome.REFUSED
+    assert commit_outcome(plan, [(7, {})], refused=True) is Outcome.REFUSED, "only properties changed"
+    assert commit_outcome(plan, [(12, {}), (11, {})], refused=True) is Outcome.UNDECIDED, "the base has expired"
+    assert commit_outcome(commit(EMPTY, [A], [A]), [], refused=True) is Outcome.REFUSED
 
 
 def test_the_outcome_of_a_first_commit() -> None:

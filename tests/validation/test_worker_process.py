@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from dms_assets.model.change_columns import LandingColumns
+from dms_assets.model.column_check import ColumnCheck
 from dms_assets.model.landed_file import FileIdentity, FileKind
-from dms_assets.model.source_spec import ColumnCheck
 from dms_assets.validation.duplicates import find_duplicates
 from dms_assets.validation.messages import FileTask, OutputFile, TableTask
 from dms_assets.validation.outcome import Group, Reason
 from dms_assets.validation.worker_process import ValidationWorker, WorkerFailedError, WorkerLimits
+from tests.corpus.corpus import dictionary_bomb
 from tests.lake.world import PERSON, cdc_table, load_table, parquet, rows
-from tests.validation.hostile_files import CASES
 
 TABLE = TableTask(PERSON, (), LandingColumns(), unique_positions=True)
 
@@ -123,7 +123,7 @@ def test_a_word_that_a_dictionary_repeats_often_is_fine(told: ValidationWorker, 
 
 
 def test_a_bomb_is_a_verdict_and_its_neighbours_are_judged(own: ValidationWorker, tmp_path: Path) -> None:
-    bomb = written(tmp_path / "bomb.parquet", CASES["dictionary_bomb"]()[0])
+    bomb = written(tmp_path / "bomb.parquet", dictionary_bomb())
     good = written(tmp_path / "good.parquet", cdc_table(rows(1)))
     result = own.validate([task(good), task(bomb), task(good)], tmp_path / "out", batch=1)
     assert [verdict.reason for verdict in result.verdicts if verdict] == [None, Reason.RESOURCE_LIMIT, None]
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_fault_of_a_file(told: Validati
         ColumnCheck(column="name", ge=1),
         ColumnCheck(column="id", matches="x"),
         ColumnCheck(column="id", isin=("a", "b")),
-        ColumnCheck(column="name", matches="("),
+        ColumnCheck(column="name", matches="(?<=a)b"),
         ColumnCheck(column="seen_at", isin=("2026-01-01",)),
     ],
 )
