@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 
 from dms_assets.lake.archive import Shelf, archive_file
 from dms_assets.lake.clearing import Clearing
-from dms_assets.lake.data_files import publish, withdraw
+from dms_assets.lake.data_files import Published, publish, withdraw
 from dms_assets.lake.intake import Intake, Judged, Staged
 from dms_assets.lake.landing import list_table
 from dms_assets.lake.ledger import Event, LedgerRow, ledger_row
@@ -33,8 +33,9 @@ from dms_assets.lake.validated_table import (
     expire_snapshots,
     open_table,
     read_base,
+    total_rows,
 )
-from dms_assets.model.commit_plan import Base, CommitPlan, LandingPlan, plan_commit, plan_landing
+from dms_assets.model.commit_plan import Base, CommitPlan, LandingPlan, new_batch_id, plan_commit, plan_landing
 from dms_assets.model.failpoints import reach
 from dms_assets.model.landed_file import FileIdentity, FileKind, LandedFile
 from dms_assets.model.load import Load, Stream
@@ -142,7 +143,7 @@ class BatchAttempt:
                 self._clearing.quarantine.finish(found_entry, self._now)
             else:
                 entries[found_entry.entry_id] = found_entry
-        self._clearing.finish_discards(entries.values())
+        self._clearing.finish_decided(entries.values())
         found: list[PendingFile] = []
         for file in list_table(self._stores.landing, self._spec, name):
             pending = in_landing(file, self._stores.landing)
@@ -153,6 +154,8 @@ class BatchAttempt:
                 self._clearing.finish_rejected(pending, entry)
         for entry in entries.values():
             if entry.state is EntryState.REPLAY and entry.file is not None:
+                # Its operator's process may have died between decision and ledger.
+                self._clearing.note_replay(entry)
                 landed = self._clearing.quarantine.landed_file(entry)
                 store, copy = self._stores.quarantine, entry.file
                 found.append(PendingFile(landed, store, copy.key, copy.etag, entry))
@@ -246,27 +249,33 @@ class BatchAttempt:
     ) -> None:
         name = self._metadata.name
         files = [item.file for item in staged.judged]
-        plan = plan_commit(base, landing, [file.identity for file in files], [load] if load else [])
+        loads = [load] if load else []
+        plan = plan_commit(base, landing, [file.identity for file in files], loads, batch_id=new_batch_id())
         rows = [self._archived(item, load) for item in staged.judged]
         self._clearing.ledger.announce(name, plan.batch_id, rows)
-        data_files = publish(iceberg, staged.outputs)
+        reach("lake.after_announcement")
+        published = publish(iceberg, staged.outputs)
         reach("lake.before_commit")
         try:
-            snapshot_id = commit_batch(self._stores.catalog, iceberg, plan, data_files, self._metadata)
+            _must_be_fresh(published)
+            snapshot_id = commit_batch(self._stores.catalog, iceberg, plan, published.uris, self._metadata)
         except CommitConflictError:
-            withdraw(iceberg, data_files)
+            withdraw(iceberg, published)
             self._clearing.ledger.withdraw(name, plan.batch_id)
             raise
         reach("lake.after_commit")
         _tell(self._outcome, plan, staged, snapshot_id)
         self._outcome.loads = (load,) if load else ()
+        self._outcome.total_rows = total_rows(iceberg)
         self._clearing.ledger.record_batch(name, plan.batch, plan.batch_id, snapshot_id)
         reach("lake.after_ledger")
         self._clearing.remove(files)
         for file in files:
             self._counts.forget(file.identity)
+        reach("lake.before_settling")
         if load is not None:
             self._clearing.settle_loads(name, load.started_at, load.load_id)
+        reach("lake.before_expiry")
         expire_snapshots(iceberg)
 
     def _archived(self, item: Judged, load: Load | None) -> LedgerRow:
@@ -295,6 +304,13 @@ class BatchAttempt:
             return
         if not ledger.record_batch(name, base.batch, batch_id, base.snapshot_id):
             ledger.write_batch(name, base.batch, batch_rows(iceberg, self._spec, name, base, self._now))
+
+
+def _must_be_fresh(published: Published) -> None:
+    if published.too_old:
+        raise CommitConflictError(
+            f"the process slept between data files and commit, since {published.since.isoformat()}"
+        )
 
 
 def _tell(outcome: TableOutcome, plan: CommitPlan, staged: Staged, snapshot_id: int) -> None:

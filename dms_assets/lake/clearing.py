@@ -50,8 +50,10 @@ class Clearing:
         count = 0
         for file in files:
             key = archive_file(self._stores.archive, self._source, file, Shelf.SUPERSEDED)
+            reach("lake.after_superseded_copy")
             at = self._now.isoformat()
             self.ledger.record_event(ledger_row(self._source, file.landed, Event.SUPERSEDED, at, archive_key=key))
+            reach("lake.after_superseded_event")
             self.remove([file])
             count += 1
         return count
@@ -72,6 +74,7 @@ class Clearing:
         )
         entry = self.quarantine.put(report, file.store, file.key, file.etag)
         self.note_rejected(file, entry)
+        reach("lake.after_rejection_event")
         if file.entry is None:
             self._delete(file)
         return entry
@@ -91,15 +94,32 @@ class Clearing:
         )
         self.ledger.record_event(row, entry.reports)
 
+    def note_replay(self, entry: Entry) -> None:
+        """The ledger's row for a replay that an operator asked for; written again by the run that carries it out."""
+        decision = list(self.quarantine.decisions(entry))[-1]
+        row = ledger_row(
+            self._source,
+            self.quarantine.landed_file(entry),
+            Event.REPLAYED,
+            decision["at"],
+            quarantine_id=entry.entry_id,
+            reason=decision["reason"],
+            by=decision["by"],
+        )
+        self.ledger.record_event(row, entry.reports)
+
     def discard(self, entry: Entry) -> None:
         """Carry out an operator's discard: to the archive, into the ledger, out of quarantine."""
         reach("lake.after_discard_decision")
         if entry.file is not None:
             try:
-                self.ledger.record_event(self._discarded(entry, entry.file))
+                row = self._discarded(entry, entry.file)
+                reach("lake.after_discard_copy")
+                self.ledger.record_event(row)
             except ObjectNotFoundError:
                 # Somebody else carries it out at the same time, and is further on.
                 return
+        reach("lake.after_discard_event")
         self.quarantine.finish(entry, self._now)
 
     def _discarded(self, entry: Entry, copy: ObjectMeta) -> LedgerRow:
@@ -118,11 +138,13 @@ class Clearing:
         key = archive_file(archive, self._source, file, Shelf.DISCARDED)
         return ledger_row(self._source, file.landed, Event.DISCARDED, decision["at"], archive_key=key, **facts)
 
-    def finish_discards(self, entries: Iterable[Entry]) -> None:
-        """Carry out discards that a killed process left decided."""
+    def finish_decided(self, entries: Iterable[Entry]) -> None:
+        """Carry out discards that a killed process left decided, and remove copies that it left in done entries."""
         for entry in entries:
             if entry.state is EntryState.DISCARD:
                 self.discard(entry)
+            elif entry.state is EntryState.DONE and entry.file is not None:
+                self.quarantine.finish(entry, self._now)
 
     def finish_rejected(self, file: PendingFile, entry: Entry) -> None:
         """A file in quarantine that is still in landing: the process that put it there was killed."""

@@ -14,9 +14,10 @@ from dms_assets.lake.batch_attempt import BatchAttempt, TableIntake
 from dms_assets.lake.intake import Judged, scratch_folder
 from dms_assets.lake.object_store import ObjectNotFoundError, PreconditionFailedError
 from dms_assets.lake.stores import LakeStores
-from dms_assets.lake.table_outcome import TableOutcome, merge_checks
+from dms_assets.lake.table_outcome import TableOutcome
 from dms_assets.lake.validated_table import CommitConflictError
 from dms_assets.model.landed_file import FileIdentity
+from dms_assets.validation.batch_check import merge_checks
 from dms_assets.validation.messages import TableTask
 from dms_assets.validation.worker_process import ValidationWorker
 
@@ -40,7 +41,8 @@ def ingest_table(
     """
     spec, metadata = table.spec, table.metadata
     checks = spec.table(metadata.name).checks
-    worker.set_table(TableTask(metadata, checks, spec.dms.columns, spec.dms.unique_positions))
+    dms = spec.dms
+    worker.set_table(TableTask(metadata, checks, dms.columns, dms.unique_positions, dms.ordered_files))
     outcome = TableOutcome(metadata.name)
     judged: dict[FileIdentity, Judged] = {}
     for number in range(1, MAX_ATTEMPTS + 1):
@@ -51,7 +53,7 @@ def ingest_table(
         except (CommitConflictError, ObjectNotFoundError, PreconditionFailedError) as error:
             _LOG.info("%s: begin again: %s", metadata.name, error)
             continue
-        outcome.checks = merge_checks((item.file.identity.key, item.verdict) for item in judged.values())
+        outcome.checks = merge_checks((item.file.identity, item.verdict) for item in judged.values())
         return outcome
     raise TableBusyError(
         f"{metadata.name} of source {spec.name}: {MAX_ATTEMPTS} attempts met other workers' commits; run it again, and "

@@ -11,6 +11,8 @@ from pyiceberg.io import InputFile, OutputFile, OutputStream
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
+from dms_assets.model.failpoints import reach
+
 
 class _SyncedWriter(io.BufferedWriter):
     """A file that is synced, with its folder, when it is closed."""
@@ -30,6 +32,7 @@ class _SyncedWriter(io.BufferedWriter):
             os.fsync(folder)
         finally:
             os.close(folder)
+        reach("lake.between_table_files")
 
 
 class _LocalOutputFile(OutputFile):

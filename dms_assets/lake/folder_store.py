@@ -19,6 +19,7 @@ from dms_assets.lake.object_store import (
     ObjectStoreError,
     PreconditionFailedError,
 )
+from dms_assets.model.failpoints import reach
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PRIVATE = ".object-store"
@@ -44,6 +45,16 @@ class FolderStore:
     def root(self) -> Path:
         """The folder."""
         return self._root
+
+    @property
+    def set_aside(self) -> Path:
+        """Where objects are while they are deleted."""
+        return self._root / _PRIVATE / "aside"
+
+    @property
+    def unfinished(self) -> Path:
+        """Where objects are written before they can be seen; what a killed process leaves there is of no use."""
+        return self._root / _PRIVATE / "new"
 
     def list(self, prefix: str = "") -> Iterator[ObjectMeta]:
         """All files below the folder whose key starts with `prefix`; nothing where there is no folder yet."""
@@ -119,12 +130,13 @@ class FolderStore:
         path = self._path(key)
         if _etag_at(path) not in {None, if_match}:
             raise PreconditionFailedError(f"{key} in {self.uri} is not {if_match} any more; it is left alone")
-        aside = self._root / _PRIVATE / "aside" / if_match / key
+        aside = self.set_aside / if_match / key
         _make_folders(aside.parent)
         try:
             path.rename(aside)
         except FileNotFoundError:
             return
+        reach("store.after_aside")
         if not self._settle(aside, path, if_match):
             raise PreconditionFailedError(f"{key} in {self.uri} was replaced while it was deleted; the new one is kept")
 
@@ -137,11 +149,25 @@ class FolderStore:
                 os.link(aside, path, follow_symlinks=False)
         aside.unlink(missing_ok=True)
         sync_folder(path.parent)
+        self._remove_empty(aside.parent)
         return actual in {None, expected}
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove the folders made for a file set aside; nobody else uses them, for they are named by its ETag."""
+        while folder != self.set_aside:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass  # another process settled the same file
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
+                return
+            folder = folder.parent
 
     def _finish_deletes(self) -> None:
         """Settle files that a killed process left aside; their path says what was meant to be deleted."""
-        root = self._root / _PRIVATE / "aside"
+        root = self.set_aside
         if not root.is_dir():
             return
         for etag in sorted(entry.name for entry in os.scandir(root)):
@@ -202,14 +228,14 @@ class FolderStore:
             raise PreconditionFailedError(f"{meta.key} in {self.uri} was written to while it was read")
 
     def _temporary(self) -> Path:
-        folder = self._root / _PRIVATE / "new"
-        _make_folders(folder)
-        return folder / uuid.uuid4().hex
+        _make_folders(self.unfinished)
+        return self.unfinished / uuid.uuid4().hex
 
     def _place(self, temporary: Path, key: str, *, if_match: str | None, if_absent: bool) -> ObjectMeta:
         path = self._path(key)
         _make_folders(path.parent)
         meta = _meta(key, temporary.stat())
+        reach("store.before_visible")
         if if_absent:
             try:
                 os.link(temporary, path)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dms_assets.lake.pending_file import PendingFile
+from dms_assets.model.failpoints import reach
 from dms_assets.validation.messages import FileTask, OutputFile
 from dms_assets.validation.outcome import FileVerdict
 from dms_assets.validation.worker_process import ValidationWorker
@@ -83,6 +84,7 @@ class Intake:
         fetched.mkdir()
         tasks = []
         for index, (file, stream) in enumerate(group):
+            reach("lake.between_fetches")
             path = fetched / f"{index:05d}.parquet"
             file.store.download(file.key, path, if_match=file.etag)
             tasks.append(

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dms_assets.lake.object_store import ObjectMeta, ObjectStore
 from dms_assets.model.landed_file import LandedFile, parse_key
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.validation.outcome import Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Stranger:
-    """An object below a source's folder that is no file of a declared table."""
-
-    meta: ObjectMeta
-    reason: Reason
-    """UNKNOWN_KEY: not a key that DMS writes; UNKNOWN_TABLE: a table that the source does not declare."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """One listing of a source's landing folder; files are in order of time, then of key."""
+    """One listing of a source's landing folder; files are in order of time, then of key.
+
+    `undeclared` are files of tables that the source does not declare (now): they stay where they are, and are taken
+    like any others once the table is declared. `strangers` are objects whose key is not one that DMS writes.
+    """
 
     tables: dict[TableName, tuple[LandedFile, ...]]
-    strangers: tuple[Stranger, ...]
+    undeclared: dict[TableName, tuple[LandedFile, ...]]
+    strangers: tuple[ObjectMeta, ...]
 
 
 def landed_file(meta: ObjectMeta, folder: str) -> LandedFile | None:
@@ -38,17 +33,18 @@ def landed_file(meta: ObjectMeta, folder: str) -> LandedFile | None:
 def read_inbox(landing: ObjectStore, spec: SourceSpec) -> Inbox:
     """List everything below a source's folder. Declared tables without files are there, with none."""
     tables: dict[TableName, list[LandedFile]] = {name: [] for name in spec.table_names}
-    strangers: list[Stranger] = []
+    undeclared: dict[TableName, list[LandedFile]] = {}
+    strangers: list[ObjectMeta] = []
     # Without a folder of its own, a source must not touch what others keep in the bucket.
     for meta in landing.list(_prefix(spec) or f"{spec.database_schema}/"):
         file = landed_file(meta, spec.folder)
         if file is None:
-            strangers.append(Stranger(meta, Reason.UNKNOWN_KEY))
-        elif file.parsed.table not in tables:
-            strangers.append(Stranger(meta, Reason.UNKNOWN_TABLE))
-        else:
+            strangers.append(meta)
+        elif file.parsed.table in tables:
             tables[file.parsed.table].append(file)
-    return Inbox({name: _in_order(files) for name, files in tables.items()}, tuple(strangers))
+        else:
+            undeclared.setdefault(file.parsed.table, []).append(file)
+    return Inbox(_all_in_order(tables), _all_in_order(undeclared), tuple(strangers))
 
 
 def list_table(landing: ObjectStore, spec: SourceSpec, name: TableName) -> tuple[LandedFile, ...]:
@@ -59,6 +55,10 @@ def list_table(landing: ObjectStore, spec: SourceSpec, name: TableName) -> tuple
 
 def _prefix(spec: SourceSpec) -> str:
     return f"{spec.folder}/" if spec.folder else ""
+
+
+def _all_in_order(tables: Mapping[TableName, Iterable[LandedFile]]) -> dict[TableName, tuple[LandedFile, ...]]:
+    return {name: _in_order(files) for name, files in tables.items()}
 
 
 def _in_order(files: Iterable[LandedFile]) -> tuple[LandedFile, ...]:

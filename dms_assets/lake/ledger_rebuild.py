@@ -56,6 +56,7 @@ def rebuild_ledger(stores: LakeStores, spec: SourceSpec, name: TableName, table:
             batches[row[BATCH]].append(_accepted(spec, file, row, now.isoformat(), commits.get(row[BATCH], {})))
     for batch, rows in batches.items():
         ledger.write_batch(name, batch, rows)
+    ledger.clear_parts(name)
     quarantine = Quarantine(stores.quarantine, spec.name)
     events = [event for entry in quarantine.entries(name) for event in _quarantine_events(spec, quarantine, entry)]
     for event, number in events:
@@ -100,7 +101,8 @@ def _commits(table: Table) -> dict[int, dict[str, Any]]:
         summary = snapshot.summary.additional_properties if snapshot.summary else {}
         if BATCH_SUMMARY in summary:
             facts = {"batch_id": summary.get(BATCH_ID), "snapshot_id": snapshot.snapshot_id}
-            found[int(summary[BATCH_SUMMARY])] = facts
+            # The oldest: a later one of the same batch only holds its rows in other files.
+            found.setdefault(int(summary[BATCH_SUMMARY]), facts)
     return found
 
 

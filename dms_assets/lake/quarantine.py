@@ -151,6 +151,11 @@ class Quarantine:
         """Where the files are."""
         return self._store
 
+    @property
+    def source(self) -> str:
+        """The name of the source."""
+        return self._source
+
     def entries(self, table: TableName | None = None) -> list[Entry]:
         """All entries, or those of one table, in order of their ids."""
         prefix = self._folder(table) if table else f"{self._source}/"
@@ -215,6 +220,7 @@ class Quarantine:
         known = self._read_entry(prefix)
         number = 1 if known is None else known.reports + (1 if known.state is EntryState.REPLAY else 0)
         self._store.put(f"{prefix}/report-{number:04d}.txt", report.text().encode())
+        reach("lake.after_quarantine_text")
         self._store.put(f"{prefix}/report-{number:04d}.json", json.dumps(report.to_json(), indent=1).encode())
         reach("lake.after_quarantine_report")
         return self._known(prefix)
@@ -239,11 +245,13 @@ class Quarantine:
             raise QuarantineError(
                 f"{entry.entry_id} was decided on by somebody else just now; see `quarantine show`"
             ) from error
+        reach("lake.after_decision")
         return self._known(entry.prefix)
 
     def finish(self, entry: Entry, now: datetime) -> None:
         """The decision is carried out: the copy here goes. Repeatable."""
         self._store.put(f"{entry.prefix}/done.json", json.dumps({"at": now.isoformat()}).encode())
+        reach("lake.after_done_mark")
         if entry.file is not None:
             self._store.delete(entry.file.key, if_match=entry.file.etag)
 

@@ -1,4 +1,7 @@
-"""Objects in landing that are no file of a declared table: into quarantine, so that nobody loses or trips over them."""
+"""Objects in landing whose key is not one that DMS writes: into quarantine, so that nobody loses or trips over them.
+
+Files of tables that are not declared are none of these: they wait in landing for their declaration.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,37 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 
-from dms_assets.lake.landing import Stranger
 from dms_assets.lake.ledger import Event, Ledger, stranger_row
-from dms_assets.lake.object_store import ObjectNotFoundError, PreconditionFailedError
+from dms_assets.lake.object_store import ObjectMeta, ObjectNotFoundError, PreconditionFailedError
 from dms_assets.lake.quarantine import Entry, Quarantine, Report
 from dms_assets.lake.stores import LakeStores
+from dms_assets.model.failpoints import reach
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.validation.outcome import CheckOutcome, Group, Reason
 
-_EXPECTED = {
-    Reason.UNKNOWN_KEY: "<folder>/<schema>/<table>/LOAD00000001.parquet or .../20261122-081523123.parquet",
-    Reason.UNKNOWN_TABLE: "a table that defs.yaml declares",
-}
+_EXPECTED = "<folder>/<schema>/<table>/LOAD00000001.parquet or .../20261122-081523123.parquet"
 
 
 def quarantine_strangers(
-    stores: LakeStores, spec: SourceSpec, strangers: Iterable[Stranger], now: datetime
+    stores: LakeStores, spec: SourceSpec, strangers: Iterable[ObjectMeta], now: datetime
 ) -> list[Entry]:
     """Move strangers of one listing to quarantine; they hold no table. Those that are gone by now are left out."""
     quarantine, ledger = Quarantine(stores.quarantine, spec.name), Ledger(stores.ledger, spec.name)
     entries: list[Entry] = []
     for stranger in strangers:
         report = Report(
-            identity=stranger.meta.identity,
-            size=stranger.meta.size,
+            identity=stranger.identity,
+            size=stranger.size,
             folder=spec.folder,
             table=None,
             kind=None,
-            reason=stranger.reason,
+            reason=Reason.UNKNOWN_KEY,
             outcomes=(
                 CheckOutcome(
                     group=Group.READABLE,
                     passed=False,
-                    expected=_EXPECTED[stranger.reason],
-                    found=f"{stranger.meta.key!a}",
+                    expected=_EXPECTED,
+                    found=f"{stranger.key!a}",
                 ),
             ),
             at=now,
@@ -47,7 +47,7 @@ def quarantine_strangers(
             rows=0,
         )
         with suppress(ObjectNotFoundError, PreconditionFailedError):
-            entry = quarantine.put(report, stores.landing, stranger.meta.key, stranger.meta.etag)
+            entry = quarantine.put(report, stores.landing, stranger.key, stranger.etag)
             entries.append(entry)
             ledger.record_event(
                 stranger_row(
@@ -60,5 +60,6 @@ def quarantine_strangers(
                     reason=report.reason.value,
                 )
             )
-            stores.landing.delete(stranger.meta.key, if_match=stranger.meta.etag)
+            reach("lake.after_stranger_event")
+            stores.landing.delete(stranger.key, if_match=stranger.etag)
     return entries

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from dms_assets.lake.object_store import ObjectMeta, ObjectNotFoundError, ObjectStore, PreconditionFailedError
+from dms_assets.lake.object_store import ObjectStore
+from dms_assets.lake.state_document import StateDocument
 from dms_assets.model.load import Stream
 from dms_assets.model.load_closing import register_streams
 from dms_assets.model.names import TableName
@@ -17,69 +17,34 @@ from dms_assets.model.task_state import TableState, TaskState
 FORMAT = 1
 
 
-class MemoryFormatError(ValueError):
-    """A stored document is of another release's format."""
-
-
-def _document(body: bytes, key: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(body)
-    if data.get("format") != FORMAT:
-        raise MemoryFormatError(f"{key} is of format {data.get('format')!r}; this release reads format {FORMAT}")
-    return data
-
-
-def _read(store: ObjectStore, key: str) -> tuple[dict[str, Any], ObjectMeta] | None:
-    try:
-        body, meta = store.get(key)
-    except ObjectNotFoundError:
-        return None
-    return _document(body, key), meta
-
-
-def _replace(store: ObjectStore, key: str, data: Mapping[str, Any], old: ObjectMeta | None) -> None:
-    """Write a document over exactly the one that was read. Raises PreconditionFailedError if another came between."""
-    body = json.dumps({"format": FORMAT, **data}, indent=1).encode()
-    if old is None:
-        store.put(key, body, if_absent=True)
-    else:
-        store.put(key, body, if_match=old.etag)
-
-
 class StreamStore:
     """The streams of one source. An ordinal, once given, always means the same stream."""
 
     def __init__(self, store: ObjectStore, source: str) -> None:
-        self._store = store
-        self._key = f"streams/{source}.json"
+        self._document = StateDocument(store, f"streams/{source}.json", format=FORMAT)
 
     def streams(self) -> tuple[Stream, ...]:
         """All streams so far, by ordinal."""
-        found = _read(self._store, self._key)
-        return self._parse(found[0]) if found else ()
+        return self._parse(self._document.read())
 
     @staticmethod
-    def _parse(data: Mapping[str, Any]) -> tuple[Stream, ...]:
+    def _parse(data: Mapping[str, Any] | None) -> tuple[Stream, ...]:
+        rows = data["streams"] if data else []
         return tuple(
-            Stream(row["ordinal"], row["task_arn"], datetime.fromisoformat(row["fresh_start"]))
-            for row in data["streams"]
+            Stream(row["ordinal"], row["task_arn"], datetime.fromisoformat(row["fresh_start"])) for row in rows
         )
 
     def register(self, task: TaskState) -> tuple[Stream, ...]:
         """All streams, with the one the task is in, if it ever started; safe for several processes at once."""
-        while True:
-            found = _read(self._store, self._key)
-            known = self._parse(found[0]) if found else ()
-            if task.fresh_start is None:
-                return known
-            streams = register_streams(known, task.arn, task.fresh_start)
-            if streams == known:
-                return known
-            rows = [{**asdict(stream), "fresh_start": stream.fresh_start.isoformat()} for stream in streams]
-            try:
-                _replace(self._store, self._key, {"streams": rows}, found[1] if found else None)
-            except (PreconditionFailedError, ObjectNotFoundError):
-                continue
-            return streams
+        known, begun = self.streams(), task.fresh_start
+        if begun is None or register_streams(known, task.arn, begun) == known:
+            return known
+
+        def edit(data: dict[str, Any] | None) -> dict[str, Any]:
+            streams = register_streams(self._parse(data), task.arn, begun)
+            return {"streams": [{**asdict(s), "fresh_start": s.fresh_start.isoformat()} for s in streams]}
+
+        return self._parse(self._document.change(edit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +72,12 @@ class PollStore:
     """The last poll of a source's tables: a load counts as ended only when two polls say the same of it."""
 
     def __init__(self, store: ObjectStore, source: str) -> None:
-        self._store = store
-        self._key = f"polls/{source}.json"
+        self._document = StateDocument(store, f"polls/{source}.json", format=FORMAT)
 
     def last(self) -> dict[TableName, Poll]:
         """The last poll of every table; empty before the first."""
-        found = _read(self._store, self._key)
-        polls = [_poll(row) for row in found[0]["tables"]] if found else []
+        found = self._document.read()
+        polls = [_poll(row) for row in found["tables"]] if found else []
         return {poll.state.name: poll for poll in polls}
 
     def record(self, task: TaskState, now: datetime) -> dict[TableName, Poll]:
@@ -130,5 +94,5 @@ class PollStore:
             name: (p.state.load_fingerprint, p.since) for name, p in after.items()
         }:
             rows = [_poll_json(poll) for poll in after.values()]
-            self._store.put(self._key, json.dumps({"format": FORMAT, "tables": rows}, indent=1).encode())
+            self._document.change(lambda _: {"tables": rows})
         return after

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
@@ -16,7 +17,8 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Snapshot
 
-from dms_assets.model.commit_plan import BATCH, BATCH_ID, Base, CommitPlan, Outcome, commit_outcome
+from dms_assets.lake.refusals import CommitRefusedError, refusals_prove_nothing
+from dms_assets.model.commit_plan import BATCH, BATCH_ID, FILES, Base, CommitPlan, Outcome, commit_outcome
 from dms_assets.model.commit_properties import (
     COMMITTED_FILES,
     INLINE_BYTES,
@@ -56,7 +58,7 @@ _PROPERTIES = {
 
 
 class CommitConflictError(Exception):
-    """Another batch was committed on the same base: nothing of this one is in the table. Begin again."""
+    """Nothing of this batch is in the table, mostly because another was committed on the same base. Begin again."""
 
 
 class UnknownCommitError(Exception):
@@ -98,6 +100,19 @@ def batch_id_of(table: Table) -> str | None:
     return _summary(snapshot).get(BATCH_ID) if (snapshot := table.current_snapshot()) else None
 
 
+def total_rows(table: Table) -> int:
+    """Rows of the whole table, as its current snapshot counts them."""
+    snapshot = table.current_snapshot()
+    return int(_summary(snapshot).get("total-records", "0")) if snapshot else 0
+
+
+def batch_summary(table: Table) -> dict[str, str]:
+    """What the current snapshot's summary says of its batch: for a snapshot of the same rows in other files."""
+    snapshot = table.current_snapshot()
+    found = _summary(snapshot) if snapshot else {}
+    return {key: found[key] for key in (BATCH, BATCH_ID, FILES) if key in found}
+
+
 def check_evolution(table: Table, metadata: TableMetadata) -> None:
     """Raises BreakingSchemaError if the stored table cannot follow the metadata: before any work is done."""
     evolved(columns_from_json(table.properties[COLUMNS_PROPERTY]), metadata)
@@ -125,11 +140,11 @@ def commit_batch(
         transaction.append(stored_schema(metadata).empty_table(), snapshot_properties=plan.summary)
     transaction.set_properties(properties)
     try:
-        transaction.commit_transaction()
-    except CommitFailedException as error:
-        raise CommitConflictError(f"{_name(table)} moved on from snapshot {plan.base_snapshot_id}") from error
+        with refusals_prove_nothing(table):
+            transaction.commit_transaction()
     except Exception as error:  # noqa: BLE001
-        # Whatever a catalog raises here, only the table itself can tell whether the commit took place.
+        # Whatever a catalog raises here, only the table itself can tell whether the commit took place: a refusal too
+        # may be the answer to a request that the client repeated after the first one was carried out.
         return _look_again(catalog, table, plan, error)
     snapshot = table.current_snapshot()
     if snapshot is None:
@@ -139,29 +154,50 @@ def commit_batch(
 
 def _look_again(catalog: Catalog, table: Table, plan: CommitPlan, error: Exception) -> int:
     """The snapshot of a batch whose commit ended in an error, if the table shows it."""
-    snapshots = list(_newest_first(catalog.load_table(table.name())))
-    outcome = commit_outcome(plan, [(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots])
+    try:
+        snapshots = list(_newest_first(catalog.load_table(table.name())))
+    except Exception as second:  # noqa: BLE001 whatever it is, nobody could look
+        raise _unknown(table, plan, f"{error}; then: {second}") from error
+    refused = isinstance(error, CommitRefusedError)
+    outcome = commit_outcome(
+        plan, [(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots], refused=refused
+    )
     if outcome is Outcome.COMMITTED:
         return next(snapshot.snapshot_id for snapshot in snapshots if _summary(snapshot).get(BATCH_ID) == plan.batch_id)
     if outcome is Outcome.REFUSED:
         raise CommitConflictError(f"{_name(table)} moved on from snapshot {plan.base_snapshot_id}") from error
-    raise UnknownCommitError(
-        f"the outcome of batch {plan.batch} of {_name(table)} is unknown ({error}); nothing is deleted, the next run "
+    raise _unknown(table, plan, str(error)) from error
+
+
+def _unknown(table: Table, plan: CommitPlan, told: str) -> UnknownCommitError:
+    return UnknownCommitError(
+        f"the outcome of batch {plan.batch} of {_name(table)} is unknown ({told}); nothing is deleted, the next run "
         "looks at the table again and goes on from there"
-    ) from error
+    )
 
 
-def expire_snapshots(table: Table) -> None:
-    """Forget old snapshots once there are many: the time of a commit grows with their number. Deletes no data."""
-    ancestors = list(_newest_first(table))
-    if len(ancestors) <= _EXPIRE_ABOVE:
-        return
+def expire_snapshots(table: Table, *, before: datetime | None = None, dry_run: bool = False) -> int:
+    """Forget old snapshots: the time of a commit grows with their number. Deletes no file; how many are forgotten.
+
+    Those beyond the newest KEPT_SNAPSHOTS once there are twice as many; given an instant, all beyond those, and those
+    from before it. Never the current one. Rows go with none of them: a snapshot holds all rows of those before it.
+    """
+    older = list(_newest_first(table))[1:]
+    if before is None and len(older) < _EXPIRE_ABOVE:
+        return 0
+    old = older[KEPT_SNAPSHOTS - 1 :]
+    if before is not None:
+        old += [s for s in older[: KEPT_SNAPSHOTS - 1] if s.timestamp_ms < before.timestamp() * 1000]
+    if not old or dry_run:
+        return len(old)
     expiry = table.maintenance.expire_snapshots()
-    expiry.by_ids([snapshot.snapshot_id for snapshot in ancestors[KEPT_SNAPSHOTS:]])
+    expiry.by_ids([snapshot.snapshot_id for snapshot in old])
     try:
         expiry.commit()
     except CommitFailedException:
         _LOG.info("snapshots of %s are expired another time: it was written to just now", _name(table))
+        return 0
+    return len(old)
 
 
 def _newest_first(table: Table) -> Iterable[Snapshot]:

@@ -12,7 +12,6 @@ import pytest
 from dms_assets.lake import validated_table
 from dms_assets.lake.landing import read_inbox
 from dms_assets.lake.strangers import quarantine_strangers
-from dms_assets.lake.validated_table import UnknownCommitError
 from dms_assets.model.load import Stream
 from dms_assets.model.logical_type import LogicalType
 from dms_assets.model.stored_schema import BreakingSchemaError
@@ -23,7 +22,6 @@ from tests.lake.world import (
     World,
     cdc_table,
     event_counts,
-    folder_world,
     load_table,
     newer,
     rows,
@@ -263,18 +261,32 @@ def test_a_zero_row_change_file_is_a_batch(world: World) -> None:
 def test_strangers_are_quarantined_and_hold_nothing(any_world: World) -> None:
     world = any_world
     world.loaded(0)
-    for key in ("shop/app/person/readme.txt", "shop/app/unknown/LOAD00000001.parquet", "shop/deep/er/app/x"):
+    for key in ("shop/app/person/readme.txt", "shop/deep/er/app/x"):
         world.landing.put(key, b"?")
     world.landing.put("other/app/person/LOAD00000001.parquet", b"of another source")
     world.land(CDC_1, cdc_table(rows(1)))
     inbox = read_inbox(world.landing, world.spec)
     assert [file.identity.key for file in inbox.tables[world.name]] == [world.key(CDC_1)]
     entries = quarantine_strangers(world.stores, world.spec, inbox.strangers, world.start)
-    reasons = sorted(world.quarantine.report(entry).reason for entry in entries)
-    assert reasons == [Reason.UNKNOWN_KEY, Reason.UNKNOWN_KEY, Reason.UNKNOWN_TABLE]
+    assert [world.quarantine.report(entry).reason for entry in entries] == [Reason.UNKNOWN_KEY] * 2
     assert world.quarantine.held_tables() == {}
     assert world.listed() == [CDC_1, "LOAD00000001.parquet"]
     assert world.ingest().ops == {"I": 1}
+
+
+def test_files_of_a_table_that_is_not_declared_wait_until_it_is(any_world: World) -> None:
+    world = any_world
+    declared = world.spec
+    world.spec = declared.model_copy(update={"tables": declared.tables[1:]})
+    world.land_load(load_table(rows(2)))
+    world.loaded(2)
+    world.land(CDC_1, cdc_table(rows(1, first=7)))
+    inbox = read_inbox(world.landing, world.spec)
+    assert {file.parsed.file_name for file in inbox.undeclared[world.name]} == {"LOAD00000001.parquet", CDC_1}
+    assert (inbox.strangers, world.name in inbox.tables) == ((), False)
+    world.spec = declared
+    assert read_inbox(world.landing, world.spec).undeclared == {}
+    assert world.ingest().ops == {"L": 2, "I": 1}
 
 
 def test_a_new_column_is_taken_on(world: World) -> None:
@@ -298,68 +310,6 @@ def test_a_changed_type_stops_the_table_before_any_work(world: World) -> None:
     with pytest.raises(BreakingSchemaError, match="id: int32 -> int64"):
         world.ingest()
     assert world.listed() == [CDC_1]
-
-
-def test_a_response_that_was_lost_after_the_commit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.land_load(load_table(rows(2)))
-    world.loaded(2)
-    catalog = world.catalog
-    commit = catalog.commit_table
-    answered: list[str] = []
-
-    def lose_response(*arguments: Any) -> Any:
-        commit(*arguments)
-        answered.append("lost")
-        raise ConnectionError("connection reset")
-
-    monkeypatch.setattr(catalog, "commit_table", lose_response)
-    outcome = world.ingest()
-    assert answered == ["lost"]
-    assert (outcome.batch, outcome.rows) == (1, 2)
-    monkeypatch.undo()
-    assert not world.ingest().committed
-    assert len(world.table_rows()) == 2
-
-
-def test_a_commit_of_unknown_outcome_is_not_repeated_blindly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.land_load(load_table(rows(2)))
-    world.loaded(2)
-
-    def fail(*_: Any) -> Any:
-        raise ConnectionError("connection refused")
-
-    monkeypatch.setattr(world.catalog, "commit_table", fail)
-    with pytest.raises(UnknownCommitError, match="the next run looks"):
-        world.ingest()
-    assert world.listed() == ["LOAD00000001.parquet"]
-    monkeypatch.undo()
-    assert world.ingest().rows == 2
-
-
-def test_a_commit_that_another_overtook_begins_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.land_load(load_table(rows(1)))
-    world.loaded(1)
-    world.ingest()
-    world.land(CDC_1, cdc_table(rows(1, first=2)))
-    other = folder_world(world.home, world.worker, state=world.state, streams=world.streams)
-    commit = validated_table.Transaction.commit_transaction
-    overtaken: list[int] = []
-
-    def overtake(transaction: Any) -> Any:
-        if not overtaken:
-            overtaken.append(1)
-            other.ingest()
-        return commit(transaction)
-
-    monkeypatch.setattr(validated_table.Transaction, "commit_transaction", overtake)
-    outcome = world.ingest()
-    assert overtaken
-    assert outcome.attempts == 2
-    assert not outcome.committed
-    assert world.table_rows() == [("I", 2), ("L", 1)]
-    assert event_counts(world.ledger_rows()) == {"accepted": 2}
-    data = list((world.home / "lake" / "shop_app_validated" / "person" / "data").iterdir())
-    assert len(data) == len(world.pinned().files)
 
 
 def test_a_file_that_is_rewritten_while_it_is_read_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,15 +342,3 @@ def test_a_long_list_of_files_is_kept_in_a_manifest(world: World, monkeypatch: p
     properties = world.catalog.load_table(("shop_app_validated", "person")).properties
     assert "manifest" in properties["dms-assets.committed-files"]
     assert not world.ingest().committed
-
-
-def test_snapshots_stay_few(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validated_table, "KEPT_SNAPSHOTS", 3)
-    monkeypatch.setattr(validated_table, "_EXPIRE_ABOVE", 6)
-    world.loaded(0)
-    for number in range(12):
-        world.land(f"20260101-{number:09d}.parquet", cdc_table(rows(1, first=number)))
-        world.ingest()
-    table = world.catalog.load_table(("shop_app_validated", "person"))
-    assert len(table.metadata.snapshots) <= 7
-    assert len(world.table_rows()) == 12

@@ -19,7 +19,7 @@ from dms_assets.lake.quarantine import EntryState, QuarantineError, Report
 from dms_assets.model.failpoints import FailpointError
 from dms_assets.model.load import Stream
 from dms_assets.validation.outcome import Reason
-from tests.lake.world import World, cdc_table, event_counts, load_table, newer, rows, source_spec
+from tests.lake.world import World, cdc_table, dying_at, event_counts, load_table, newer, rows, source_spec
 
 CDC_1 = "20260101-000000001.parquet"
 
@@ -32,7 +32,7 @@ def bad(world: World) -> str:
     world.land(CDC_1, cdc_table(_negative()))
     outcome = world.ingest()
     (rejected,) = outcome.rejected
-    assert rejected.reason is Reason.DOMAIN
+    assert rejected.reason is Reason.DECLARED
     return rejected.entry_id
 
 
@@ -115,20 +115,25 @@ def test_discard_releases_the_table_and_keeps_the_file(world: World, bad: str, r
     assert world.ingest().held == ()
 
 
-def test_a_discard_that_died_is_carried_out_by_the_next_run(
-    world: World, bad: str, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(name: str) -> None:
-        if name == "lake.after_discard_decision":
-            raise FailpointError(name)
-
-    monkeypatch.setattr("dms_assets.lake.clearing.reach", die)
-    assert isinstance(run("discard", bad, "--reason", "planted").exception, FailpointError)
-    monkeypatch.undo()
+def test_a_discard_that_died_is_carried_out_by_the_next_run(world: World, bad: str, run: Callable[..., Result]) -> None:
+    with dying_at("dms_assets.lake.clearing", "lake.after_discard_decision"):
+        assert isinstance(run("discard", bad, "--reason", "planted").exception, FailpointError)
     assert world.quarantine.entry(bad).state is EntryState.DISCARD
     world.ingest()
     assert world.quarantine.entry(bad).state is EntryState.DONE
     assert event_counts(world.ledger_rows())["discarded"] == 1
+
+
+def test_a_replay_whose_decider_died_is_in_the_ledger_all_the_same(
+    world: World, bad: str, run: Callable[..., Result]
+) -> None:
+    with dying_at("dms_assets.lake.quarantine", "lake.after_decision"):
+        died = run("replay", bad, "--reason", "rule was wrong")
+    assert isinstance(died.exception, FailpointError)
+    assert "replayed" not in event_counts(world.ledger_rows())
+    world.ingest()
+    (row,) = [row for row in world.ledger_rows() if row.event == "replayed"]
+    assert (row.quarantine_id, row.reason) == (bad, "rule was wrong")
 
 
 def test_replay_of_a_load_file_completes_the_load(world: World, run: Callable[..., Result]) -> None:
@@ -144,6 +149,17 @@ def test_replay_of_a_load_file_completes_the_load(world: World, run: Callable[..
     assert (outcome.stuck, outcome.held) == (None, ())
 
 
+def test_several_files_are_decided_on_at_once(world: World, bad: str, run: Callable[..., Result]) -> None:
+    world.land("20260101-000000002.parquet", cdc_table(_negative(), seq=5))
+    world.ingest()
+    ids = [entry.entry_id for entry in world.quarantine.entries()]
+    assert run("discard", bad, "nothing", "--reason", "planted").exit_code == 1
+    assert {entry.state for entry in world.quarantine.entries()} == {EntryState.OPEN}, "all ids are looked up first"
+    assert run("discard", *ids, "--reason", "planted").exit_code == 0
+    assert {entry.state for entry in world.quarantine.entries()} == {EntryState.DONE}
+    assert len(ids) == 2
+
+
 def test_list_and_show(world: World, bad: str, run: Callable[..., Result]) -> None:
     listed = run("list")
     assert listed.exit_code == 0
@@ -151,7 +167,7 @@ def test_list_and_show(world: World, bad: str, run: Callable[..., Result]) -> No
     assert "app.person" in listed.output
     found = json.loads(run("list", "--json").output)
     assert [(row["id"], row["reason"], row["state"], row["table"]) for row in found] == [
-        (bad, "domain", "open", "app.person")
+        (bad, "declared check", "open", "app.person")
     ]
     shown = run("show", bad)
     assert "at least 0" in shown.output

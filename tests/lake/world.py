@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from pyiceberg.catalog import Catalog
 
 from dms_assets.lake.batch_attempt import Observation, TableIntake
@@ -25,6 +27,7 @@ from dms_assets.lake.pinned_snapshot import PinnedSnapshot, pinned_snapshot, val
 from dms_assets.lake.quarantine import Quarantine
 from dms_assets.lake.stores import LakeStores
 from dms_assets.lake.table_outcome import TableOutcome
+from dms_assets.model.failpoints import FailpointError
 from dms_assets.model.landed_file import load_file_name
 from dms_assets.model.load import Stream
 from dms_assets.model.logical_type import LogicalType
@@ -179,10 +182,12 @@ class World:
     def quarantine(self) -> Quarantine:
         return Quarantine(self.stores.quarantine, self.spec.name)
 
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.stores.ledger, self.spec.name)
+
     def ledger_rows(self) -> list[LedgerRow]:
-        return sorted(
-            Ledger(self.stores.ledger, self.spec.name).rows(self.name), key=lambda row: (row.event, row.key, row.at)
-        )
+        return sorted(self.ledger.rows(self.name), key=lambda row: (row.event, row.key, row.at))
 
     def archived(self) -> list[str]:
         return sorted(meta.key for meta in self.stores.archive.list())
@@ -193,6 +198,19 @@ def folder_world(home: Path, worker: ValidationWorker, **facts: Any) -> World:
     landing, archive, quarantine, ledger = (FolderStore(home / name) for name in names)
     stores = LakeStores(landing, archive, quarantine, ledger, local_catalog(home / "lake"), home / "lake" / "scratch")
     return World(home, landing, stores, worker, **facts)
+
+
+@contextmanager
+def dying_at(module: str, name: str) -> Iterator[None]:
+    """Inside, the failpoint `name`, as far as it is in a module, raises FailpointError."""
+
+    def die(reached: str) -> None:
+        if reached == name:
+            raise FailpointError(f"failpoint {name} reached")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{module}.reach", die)
+        yield
 
 
 def newer(store: FolderStore, key: str, seconds: float) -> None:
