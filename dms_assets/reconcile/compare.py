@@ -63,24 +63,45 @@ def compare_table(
     connection: duckdb.DuckDBPyConnection, state: SourceState, source: str, table: TableMetadata, *, at: datetime | None
 ) -> TableComparison:
     """One table at an instant (aware), or its current state if `at` is None."""
+    wrong = fill_sides(connection, state, source, table, at=at)
+    if wrong:
+        return TableComparison(table.name, at, state.rows[table.name], 0, structure=wrong)
+    return verdict(connection, table, at)
+
+
+def fill_sides(
+    connection: duckdb.DuckDBPyConnection,
+    state: SourceState,
+    source: str,
+    table: TableMetadata,
+    *,
+    at: datetime | None,
+    part: str = "true",
+) -> tuple[str, ...]:
+    """Make the temporary tables `source_side` and `curated_side`, in comparable texts.
+
+    `part` is a condition on these texts for the rows of curated to take. What is wrong with the relation, if anything.
+    """
     schema = warehouse_schema(source, table.name.schema, Layer.CURATED)
     relation = f"{table.name.table}_history" if at else table.name.table
     types = relation_types(connection, schema, relation)
-    wrong = _structure(table, types, f"{schema}.{relation}")
+    wrong = structure(table, types, f"{schema}.{relation}")
     if wrong:
-        return TableComparison(table.name, at, state.rows[table.name], 0, structure=wrong)
+        return wrong
     texts = ", ".join(
         f"{curated_text(column.name, types[column.name])} as {quote(column.name)}" for column in table.columns
     )
     where = " where valid_from <= ? and ? < valid_to" if at else ""
+    rows = f"select {texts} from {quote(schema)}.{quote(relation)}{where}"
     connection.execute(
-        f"create or replace temp table curated_side as select {texts} from {quote(schema)}.{quote(relation)}{where}",
+        f"create or replace temp table curated_side as from ({rows}) where {part}",
         [at, at] if at else [],
     )
-    connection.register("recorded", state.table(table.name))
-    connection.execute("create or replace temp table source_side as select * from recorded")
-    connection.unregister("recorded")
-    return _verdict(connection, table, at)
+    with state.reader(table.name) as recorded:
+        connection.register("recorded", recorded)
+        connection.execute("create or replace temp table source_side as select * from recorded")
+        connection.unregister("recorded")
+    return ()
 
 
 def relation_types(connection: duckdb.DuckDBPyConnection, schema: str, relation: str) -> dict[str, str]:
@@ -93,7 +114,7 @@ def relation_types(connection: duckdb.DuckDBPyConnection, schema: str, relation:
     return dict(rows)
 
 
-def _structure(table: TableMetadata, types: dict[str, str], relation: str) -> tuple[str, ...]:
+def structure(table: TableMetadata, types: dict[str, str], relation: str) -> tuple[str, ...]:
     """What is wrong with the relation: it is not there, or a column is not there or of another type."""
     if not types:
         return (f"no relation {relation}",)
@@ -108,30 +129,41 @@ def _structure(table: TableMetadata, types: dict[str, str], relation: str) -> tu
     return tuple(wrong)
 
 
-def _verdict(connection: duckdb.DuckDBPyConnection, table: TableMetadata, at: datetime | None) -> TableComparison:
-    source_rows, curated_rows = _count(connection, "source_side"), _count(connection, "curated_side")
-    verdict = partial(TableComparison, table.name, at, source_rows, curated_rows)
+def verdict(
+    connection: duckdb.DuckDBPyConnection, table: TableMetadata, at: datetime | None, *, doubtful_rows: bool = False
+) -> TableComparison:
+    """Compare the two sides. Of a table without a key, rows of `in_doubt` are no difference if `doubtful_rows`."""
+    source_rows, curated_rows = count_rows(connection, "source_side"), count_rows(connection, "curated_side")
+    found = partial(TableComparison, table.name, at, source_rows, curated_rows)
     connection.execute(
         "create or replace temp table missing as select * from source_side except all select * from curated_side"
     )
-    missing = _count(connection, "missing")
+    missing = count_rows(connection, "missing")
     if table.key and not missing and source_rows == curated_rows:
         # As many rows on both sides, and every row of one is on the other: the multisets are equal.
-        return verdict()
+        return found()
     # A log without a key holds every row at least once: copies are no difference, other rows are.
     operator = "except all" if table.key else "except"
     connection.execute(
         f"create or replace temp table extra as select * from curated_side {operator} select * from source_side"
     )
-    extra = _count(connection, "extra")
+    extra = count_rows(connection, "extra")
     duplicates = 0 if table.key else curated_rows - source_rows + missing - extra
+    in_doubt = 0
+    if doubtful_rows:
+        in_doubt = missing + extra
+        for side, without in (("missing", "except all"), ("extra", "except")):
+            connection.execute(f"create or replace temp table {side} as from {side} {without} from in_doubt")
+        missing, extra = count_rows(connection, "missing"), count_rows(connection, "extra")
+        in_doubt -= missing + extra
     different, differences = _differences(connection, table)
-    return verdict(missing - different, extra - different, different, duplicates, differences=differences)
+    return found(missing - different, extra - different, different, duplicates, in_doubt, differences=differences)
 
 
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = connection.execute(f"select count(*) from {table}").fetchone()
-    return int(row[0]) if row else 0
+def count_rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """The rows of a table of ours."""
+    # All of it: a result that is not read to its end keeps the connection busy.
+    return int(connection.execute(f"select count(*) from {table}").fetchall()[0][0])
 
 
 def _differences(connection: duckdb.DuckDBPyConnection, table: TableMetadata) -> tuple[int, tuple[Difference, ...]]:
@@ -155,7 +187,7 @@ def _differences(connection: duckdb.DuckDBPyConnection, table: TableMetadata) ->
         connection.execute(
             f"create or replace temp table {side} as select {side}.* from {side} anti join paired using ({key})"
         )
-    return _count(connection, "paired"), (*found, *_one_sided(connection, table.key))
+    return count_rows(connection, "paired"), (*found, *_one_sided(connection, table.key))
 
 
 def _pair(names: Sequence[str], key: Sequence[str], row: tuple[Any, ...]) -> Difference:

@@ -42,7 +42,8 @@ class TableComparison:
     """Source and curated of one table, at `at` or, if that is None, now.
 
     `missing` and `extra` count rows on one side only; `different` counts keys on both sides with other values.
-    `duplicates` are copies beyond the source's in a table without a key. `structure` says what is wrong with the
+    `duplicates` are copies beyond the source's in a table without a key, `in_doubt` rows of one that differ but changed
+    around the instant. `structure` says what is wrong with the
     relation itself (then nothing else was compared). `differences` are the first of them.
     """
 
@@ -54,6 +55,7 @@ class TableComparison:
     extra: int = 0
     different: int = 0
     duplicates: int = 0
+    in_doubt: int = 0
     structure: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
 
@@ -73,6 +75,7 @@ class TableComparison:
             "extra": self.extra,
             "different": self.different,
             "duplicates": self.duplicates,
+            "in_doubt": self.in_doubt,
             "structure": list(self.structure),
             "differences": [str(difference) for difference in self.differences],
             "equal": self.equal,

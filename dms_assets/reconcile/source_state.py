@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,8 @@ from dms_assets.reconcile.normalisation import SOURCE_SESSION
 from dms_assets.reconcile.postgres_columns import PostgresColumn, postgres_columns
 
 _INDEX = "state.json"
+Condition = Callable[[Sequence[PostgresColumn]], str]
+"""The SQL of a condition on a table, from its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,17 @@ class SourceState:
 
     def table(self, name: TableName) -> pa.Table:
         """The comparable texts of one table; column names as in the source. Raises KeyError if it was not recorded."""
+        with self.reader(name) as batches:
+            return batches.read_all()
+
+    @contextmanager
+    def reader(self, name: TableName) -> Iterator[pa.RecordBatchReader]:
+        """The comparable texts of one table batch by batch, so that memory stays flat. Raises as `table` does."""
         if name not in self.rows:
             raise KeyError(f"table {name} was not recorded in {self.folder}")
         # ParquetFile takes the path as it is; read_table would look for a data set below it.
         with pq.ParquetFile(_file(self.folder, name)) as file:
-            return file.read()
+            yield pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
 
     @classmethod
     def open(cls, folder: Path) -> SourceState:
@@ -82,8 +90,14 @@ def source_snapshot(dsn: str) -> Iterator[SourceSnapshot]:
         connection.rollback()
 
 
-def read_source(dsn: str, snapshot: SourceSnapshot, tables: Sequence[TableMetadata], folder: Path) -> SourceState:
-    """Record the tables as the snapshot shows them.
+def read_source(
+    dsn: str,
+    snapshot: SourceSnapshot,
+    tables: Sequence[TableMetadata],
+    folder: Path,
+    only: Mapping[TableName, Condition] | None = None,
+) -> SourceState:
+    """Record the tables as the snapshot shows them; of those in `only`, the rows of a condition.
 
     Raises SourceChangedError if a table or column is gone, NoComparisonError for a type without a rule.
     """
@@ -96,7 +110,10 @@ def read_source(dsn: str, snapshot: SourceSnapshot, tables: Sequence[TableMetada
         cursor.execute("begin isolation level repeatable read read only")
         cursor.execute(f"set transaction snapshot '{snapshot.name}'")
         for table in tables:
-            cursor.execute(_select(table.name, columns[table.name]))
+            query = _select(table.name, columns[table.name])
+            if only and table.name in only:
+                query += f" where {only[table.name](columns[table.name])}"
+            cursor.execute(query)
             rows[table.name] = _write(cursor.fetch_record_batch(), _file(folder, table.name))
         cursor.execute("commit")
     index = {"at": snapshot.at.isoformat(), "lsn": snapshot.lsn, "rows": {str(name): n for name, n in rows.items()}}
