@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +15,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+PROJECT_DIR = Path(__file__).resolve().parent.parent.parent / "dbt_project"
 WAREHOUSE_VARIABLE = "DMS_ASSETS_WAREHOUSE"
 """Environment variable that profiles.yml takes the DuckDB file from."""
 
+_LOG = logging.getLogger(__name__)
 _INPUTS = ("dbt_project.yml", "profiles.yml", "packages.yml")
 _INPUT_DIRS = ("models", "macros", "tests", "analyses", "seeds", "snapshots")
+_GENERATED = "path:models/curated"
 _PACKAGES = ("dbt-core", "dbt-adapters", "dbt-duckdb")
 _FAILED = ("error", "fail", "runtime error")
 _RESULT_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
@@ -35,6 +40,16 @@ class DbtTarget:
     def manifest(self) -> Path:
         """The manifest that `ensure_manifest` keeps up to date."""
         return self.target_dir / "manifest.json"
+
+    @property
+    def compiled(self) -> Path:
+        """The compiled SQL of the models that are not generated, by unique id; `ensure_manifest` keeps it too."""
+        return self.target_dir / "compiled.json"
+
+    @property
+    def digest(self) -> Path:
+        """What the manifest was made from: changes with it."""
+        return self.target_dir / "manifest.digest"
 
     @property
     def log(self) -> Path:
@@ -99,20 +114,22 @@ class DbtFailedError(Exception):
 def ensure_manifest(target: DbtTarget) -> Path:
     """The manifest, parsed only if it is missing or anything it is made from changed since (by content).
 
+    With it goes the SQL of the models people wrote (`compiled`), so that nobody needs dbt to follow their columns.
+
     For start-up, never for workers: parsing takes seconds. Processes that start at once wait for one another.
     Raises DbtFailedError if the project does not parse.
     """
     digest = _digest(target)
-    stamp = target.target_dir / "manifest.digest"
-    if _is_fresh(target, stamp, digest):
+    if _is_fresh(target, digest):
         return target.manifest
     target.target_dir.mkdir(parents=True, exist_ok=True)
     with (target.target_dir / "manifest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_fresh(target, stamp, digest):
-            stamp.unlink(missing_ok=True)
-            _invoke(target, ["parse"], [])
-            stamp.write_text(digest, encoding="utf-8")
+        if not _is_fresh(target, digest):
+            target.digest.unlink(missing_ok=True)
+            manifest = _invoke(target, ["parse"], [])
+            target.compiled.write_text(json.dumps(_compile(target, manifest)), encoding="utf-8")
+            target.digest.write_text(digest, encoding="utf-8")
     return target.manifest
 
 
@@ -132,7 +149,8 @@ def build(
     """
     if not select:
         raise ValueError("no node selected: an empty selection would build the whole project; name the models")
-    arguments = ["build", "--select", *select]
+    # A test that also reads what is neither built now nor needed for it may find it not there yet.
+    arguments = ["build", "--indirect-selection", "buildable", "--select", *select]
     if full_refresh:
         arguments.append("--full-refresh")
     if variables:
@@ -148,7 +166,12 @@ def build(
     return BuildResult(target, tuple(_node(result) for result in outcome.results), tuple(events))
 
 
-def _invoke(target: DbtTarget, arguments: list[str], on_event: Sequence[Callable[[dict[str, Any]], None]]) -> Any:
+def _invoke(
+    target: DbtTarget,
+    arguments: list[str],
+    on_event: Sequence[Callable[[dict[str, Any]], None]],
+    manifest: Any = None,
+) -> Any:
     # Heavy: seconds of imports that only a process which runs dbt should pay for.
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
     from dbt_common.events.base_types import EventMsg  # noqa: PLC0415
@@ -172,7 +195,7 @@ def _invoke(target: DbtTarget, arguments: list[str], on_event: Sequence[Callable
     ]
     with _warehouse_variable(target.warehouse):
         try:
-            outcome = dbtRunner(callbacks=[finished]).invoke([*arguments, *options])
+            outcome = dbtRunner(manifest, callbacks=[finished]).invoke([*arguments, *options])
         finally:
             _close_connections()
     if outcome.exception is not None:
@@ -219,8 +242,41 @@ def _node(result: Any) -> NodeResult:
     )
 
 
-def _is_fresh(target: DbtTarget, stamp: Path, digest: str) -> bool:
-    return target.manifest.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == digest
+def _compile(target: DbtTarget, manifest: Any) -> dict[str, str]:
+    """The SQL of every model that is not generated, by unique id; a model that does not compile is left out.
+
+    Such a model must not keep all others from starting: its build fails and says why.
+    """
+    try:
+        return _compiled(target, manifest, ["--exclude", _GENERATED])
+    except DbtFailedError as error:
+        _LOG.error("not every model compiles: %s", error)
+    found: dict[str, str] = {}
+    for node in list(manifest.nodes.values()):
+        if str(node.resource_type) == "model" and _GENERATED.removeprefix("path:") not in node.original_file_path:
+            try:
+                found |= _compiled(target, manifest, ["--select", node.name])
+            except DbtFailedError as error:
+                _LOG.error("%s: %s", node.unique_id, error)
+    return found
+
+
+def _compiled(target: DbtTarget, manifest: Any, selection: list[str]) -> dict[str, str]:
+    """Compiled SQL by unique id, against an empty database: another process may have the real one open."""
+    with tempfile.TemporaryDirectory(prefix="compiling-", dir=target.target_dir) as folder:
+        # The file's name is the database's, which is part of every relation's name.
+        scratch = DbtTarget(target.project_dir, Path(folder), Path(folder) / target.warehouse.name)
+        outcome = _invoke(scratch, ["compile", *selection], [], manifest)
+        return {
+            result.node.unique_id: result.node.compiled_code
+            for result in outcome.results
+            if str(result.node.resource_type) == "model"
+        }
+
+
+def _is_fresh(target: DbtTarget, digest: str) -> bool:
+    made = (target.manifest, target.compiled, target.digest)
+    return all(path.is_file() for path in made) and target.digest.read_text(encoding="utf-8") == digest
 
 
 def _digest(target: DbtTarget) -> str:

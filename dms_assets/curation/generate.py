@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,17 @@ HEADER = "Generated from metadata by dms_assets.curation.generate. Do not edit: 
 VERSIONS, HISTORY, LOADS = "_versions", "_history", "__loads"
 """What is appended to a table's name to name the relations beside it."""
 
+
+class RelationKind(StrEnum):
+    """The three relations of a table; `config.meta.relation` of their models."""
+
+    VERSIONS = "versions"
+    HISTORY = "history"
+    CURRENT = "current"
+
+
 _SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-_PLATFORM_COLUMNS = {
+PLATFORM_COLUMNS = {
     "_op": ("varchar", "What happened: L (row of a full load), I, U, D; LOAD stands for a load as a whole."),
     "_stream": ("bigint", "Ordinal of the stream of changes, from 1."),
     "_seq": ("varchar", "Change sequence: orders the changes of one stream. Null in rows of a load."),
@@ -44,6 +54,7 @@ _PLATFORM_COLUMNS = {
     "_follows_load": ("varchar", "The load that the row belongs to, or follows in its stream; empty for none."),
     "_last_batch": ("bigint", "The last batch that brought a copy of the change."),
 }
+"""SQL type and description of every column that the platform adds to a change log or to the versions."""
 _STATE_COLUMNS = ("_state_seq", "_state_file", "_state_file_row")
 
 
@@ -177,9 +188,10 @@ def _models(spec: SourceSpec, table: TableMetadata, added: HistoryColumns) -> li
     names = relation_names(spec.name, table.name)
     texts = _descriptions(table)
     return [
-        _model(spec, table, relation, model, text=text, columns=columns, config=config, tests=tests)
-        for (relation, model), text, columns, config, tests in zip(
+        _model(spec, table, relation, model, kind=kind, text=text, columns=columns, config=config, tests=tests)
+        for (relation, model), kind, text, columns, config, tests in zip(
             names.items(),
+            RelationKind,
             texts,
             (_versions_columns(spec), [*_added_columns(added), *_platform_columns(["_change_id", "_batch"])], []),
             ({"materialized": "incremental"}, {"materialized": "view"}, {"materialized": "view"}),
@@ -195,6 +207,7 @@ def _model(
     relation: str,
     model: str,
     *,
+    kind: RelationKind,
     text: str,
     columns: list[dict[str, Any]],
     config: dict[str, Any],
@@ -215,6 +228,7 @@ def _model(
             "schema": warehouse_schema(spec.name, table.name.schema, Layer.CURATED),
             "alias": relation,
             "meta": {
+                "relation": kind.value,
                 "dagster": {
                     "asset_key": asset_path(spec.name, Layer.CURATED, table.name, relation),
                     "group": f"{spec.name}_{Layer.CURATED.value}",
@@ -259,14 +273,14 @@ def _column(column: ColumnMetadata) -> dict[str, Any]:
 
 def _platform_columns(names: Iterable[str]) -> list[dict[str, Any]]:
     return [
-        {"name": column, "data_type": _PLATFORM_COLUMNS[column][0], "description": _PLATFORM_COLUMNS[column][1]}
+        {"name": column, "data_type": PLATFORM_COLUMNS[column][0], "description": PLATFORM_COLUMNS[column][1]}
         for column in names
     ]
 
 
 def _versions_columns(spec: SourceSpec) -> list[dict[str, Any]]:
     left_out = _STATE_COLUMNS if spec.dms.unique_positions else ()
-    return _platform_columns(column for column in _PLATFORM_COLUMNS if column not in left_out)
+    return _platform_columns(column for column in PLATFORM_COLUMNS if column not in left_out)
 
 
 def _added_columns(added: HistoryColumns) -> list[dict[str, Any]]:
@@ -300,7 +314,7 @@ def _refuse_collisions(spec: SourceSpec, tables: Sequence[TableMetadata], added:
 
 
 def _refuse_column_collisions(table: TableMetadata, added: HistoryColumns) -> None:
-    taken = dict.fromkeys(_PLATFORM_COLUMNS, "is the platform's own; exclude the column")
+    taken = dict.fromkeys(PLATFORM_COLUMNS, "is the platform's own; exclude the column")
     taken |= dict.fromkeys(
         (column.lower() for column in added.names),
         "is one that history adds; give that another name (vars scd2_* in dbt_project.yml)",

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from dms_assets.curation.generate import LOADS, VERSIONS
 from dms_assets.lake.pinned_snapshot import PinnedSnapshot
-from dms_assets.model.change_columns import PLATFORM_FIELDS
+from dms_assets.model.change_columns import COMMIT_AT, PLATFORM_FIELDS
 from dms_assets.model.names import Layer, TableName, quote, warehouse_schema
 from dms_assets.model.table_metadata import TableMetadata
 
-PLATFORM_SCHEMA, PINNED_TABLE = "platform", "pinned_snapshots"
+PLATFORM_SCHEMA, PINNED_TABLE, COVERED_TABLE = "platform", "pinned_snapshots", "covered_instants"
 
 _LOAD_COLUMNS = {
     "load_id": "varchar",
@@ -85,6 +85,13 @@ def applied_batch(connection: duckdb.DuckDBPyConnection, source: str, name: Tabl
     if known is None or known[0] == 0:
         return None
     found = connection.execute(f"select max(_last_batch) from {quote(schema)}.{quote(relation)}").fetchone()
+    return found[0] if found else None
+
+
+def last_commit(connection: duckdb.DuckDBPyConnection, source: str, name: TableName) -> datetime | None:
+    """The latest commit time in the validated table as it is bound; None while it is empty."""
+    schema = warehouse_schema(source, name.schema, Layer.VALIDATED)
+    found = connection.execute(f"select max({COMMIT_AT}) from {quote(schema)}.{quote(name.table)}").fetchone()
     return found[0] if found else None
 
 
