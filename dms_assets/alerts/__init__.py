@@ -1,1 +1,1 @@
-"""Alerts: what is wrong, once per cause, told to sinks until it is over."""
+"""Alerts: what is wrong, once per cause, told to sinks until it is over. Knows no Dagster."""
