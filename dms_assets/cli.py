@@ -11,11 +11,20 @@ import click
 
 # Name of each command -> module and attribute below `dms_assets.commands`, and the line `--help` shows.
 _COMMANDS = {
+    "alerts": ("alerts:alerts", "What is wrong now, once per cause, and what was wrong lately."),
     "demo": ("demo:demo", "Take a real PostgreSQL to proven curated history, headless."),
+    "dev": ("dev:dev", "Run the whole platform on this machine until Ctrl-C, with its UI."),
+    "doctor": ("doctor:doctor", "Look at source databases for all that DMS needs, or would lose."),
     "generate": ("generate:generate", "Generate the dbt models of a source from its metadata."),
     "local-dms": ("local_dms:local_dms", "Serve the AWS DMS API on this machine, with real data."),
     "provision": ("provision:provision", "Create or correct what a source needs in DMS."),
     "quarantine": ("quarantine:quarantine", "Files that were rejected: look at them, replay or discard them."),
+    "query": ("query:query", "Ask the read copy of the warehouse a question in SQL."),
+    "reconcile": ("reconcile:reconcile", "Compare curated tables with their live source, value by value."),
+    "reload": ("reload:reload", "Load tables of a source again, with a reason."),
+    "stack": ("stack:stack", "Run the platform in the background: up, down, status."),
+    "status": ("status:status", "How every source and table is: pending, held, lag, last reconciliation."),
+    "sync": ("sync:sync", "Wait until everything the sources hold now is curated."),
     "task": ("task:task", "Start, resume and stop the DMS task of a source."),
 }
 
@@ -65,3 +74,7 @@ def main() -> None:
 def _fail(error: Exception) -> NoReturn:
     click.secho(f"error: {error}", fg="red", err=True)
     sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,14 +11,20 @@ import dagster as dg
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.model.names import Layer
+from dms_assets.model.source_spec import SourceSpec
+from dms_assets.pipeline.alert_sensor import build_alert_sensor
+from dms_assets.pipeline.alert_silence import INVALID_DECLARATION
 from dms_assets.pipeline.automation import build_automation_sensors
 from dms_assets.pipeline.component import DmsSource
 from dms_assets.pipeline.dbt_assets import build_dbt_definitions
 from dms_assets.pipeline.keys import group
 from dms_assets.pipeline.resources import DmsResource, InstallationResource
-from dms_assets.sources import InvalidSourceError, read_sources
+from dms_assets.pipeline.retention import build_retention_job, build_retention_schedule
+from dms_assets.sources import InvalidSourceError, check_problems, read_sources
 
 _LOG = logging.getLogger(__name__)
+UNFIT_CHECKS = "unfit_checks"
+"""The asset that tells of declared checks that do not fit."""
 
 
 def _invalid(file: Path, error: InvalidSourceError) -> dg.Definitions:
@@ -28,9 +34,29 @@ def _invalid(file: Path, error: InvalidSourceError) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             dg.AssetSpec(
-                dg.AssetKey([name, "invalid_declaration"]),
+                dg.AssetKey([name, INVALID_DECLARATION]),
                 group_name=group(name, Layer.SOURCE),
                 description=f"This source is not loaded; its declaration has mistakes:\n\n{told}",
+            )
+        ]
+    )
+
+
+def _misfits(file: Path, spec: SourceSpec, installation: Installation) -> dg.Definitions:
+    """Declared checks that do not fit their tables stop these tables only, and are told here."""
+    problems = check_problems(file, spec, installation.known_metadata(spec))
+    if not problems:
+        return dg.Definitions()
+    told = "\n".join(f"- {problem}" for problem in problems)
+    _LOG.error("declared checks of source '%s' do not fit its tables:\n%s", spec.name, told)
+    return dg.Definitions(
+        assets=[
+            dg.AssetSpec(
+                dg.AssetKey([spec.name, UNFIT_CHECKS]),
+                group_name=group(spec.name, Layer.SOURCE),
+                owners=[spec.owner],
+                description="Declared checks do not fit their tables. Files of these tables wait in landing until the "
+                f"declaration is corrected:\n\n{told}",
             )
         ]
     )
@@ -42,12 +68,17 @@ def defs() -> dg.Definitions:
     environment = Environment()
     good, bad = read_sources()
     # Not through Dagster's component tree: it reads all files at once, and one bad file would take all sources down.
-    parts = [DmsSource(spec).definitions(Installation(environment)) for spec in good.values()]
+    installation = Installation(environment)
+    parts = [DmsSource(spec).definitions(installation) for spec in good.values()]
+    parts += [_misfits(file, spec, installation) for file, spec in good.items()]
     parts += [_invalid(file, error) for file, error in bad.items()]
+    retention = build_retention_job(list(good.values()))
     shared = dg.Definitions(
         # Starting a process is what costs; concurrency comes from runs.
         executor=dg.in_process_executor,
-        sensors=build_automation_sensors(),
+        sensors=[*build_automation_sensors(), build_alert_sensor(list(good.values()))],
+        jobs=[retention],
+        schedules=[build_retention_schedule(retention)],
         resources={"installation": InstallationResource(), "dms": DmsResource(region_name=environment.region)},
     )
     return dg.Definitions.merge(*parts, build_dbt_definitions(list(good.values()), environment), shared)

@@ -86,6 +86,11 @@ class Environment:
         return self.root / "state"
 
     @property
+    def alerts_dir(self) -> Path:
+        """What was told by the alert sensor, as lines and to read."""
+        return self.root / "alerts"
+
+    @property
     def warehouse_file(self) -> Path:
         """The DuckDB file that dbt writes; one process at a time."""
         return self.root / "warehouse" / "warehouse.duckdb"

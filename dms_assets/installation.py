@@ -5,9 +5,11 @@ The one place that knows that locally a bucket is a folder; everything else is h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dms_assets.alerts.sinks import FileSink, LogSink, Sink
 from dms_assets.environment import Environment
 from dms_assets.lake.folder_store import FolderStore
 from dms_assets.lake.object_store import ObjectStore
@@ -52,6 +54,11 @@ class Installation:
     def state(self) -> ObjectStore:
         """Metadata versions, streams and polls."""
         return FolderStore(self.environment.state_dir)
+
+    @cached_property
+    def alert_sinks(self) -> Sequence[Sink]:
+        """Where alerts are told."""
+        return (LogSink(), FileSink(self.environment.alerts_dir))
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -14,11 +14,18 @@ from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.hold import LOAD_CHECK, QUARANTINE_CHECK, STREAM_CHECK, Verdict, judge, read_summaries
 from dms_assets.pipeline.keys import table_key, table_of
+from dms_assets.pipeline.quarantine_links import report_links
 
 _ABOUT = {
-    QUARANTINE_CHECK: "No file of the table waits in quarantine for a decision.",
-    LOAD_CHECK: "No load of the table is stuck.",
-    STREAM_CHECK: "The table was loaded in the stream its changes are in: nothing is missing in between.",
+    QUARANTINE_CHECK: (
+        "No file of the table waits in quarantine for a decision. While one does, the table's curated relations stay "
+        "as they are (or go on without it, where defs.yaml says `on_quarantine: continue`)."
+    ),
+    LOAD_CHECK: "No load of the table is stuck: each becomes complete by itself, or is reloaded.",
+    STREAM_CHECK: (
+        "The table was loaded in the stream its changes are in: nothing is missing in between. A task that is started "
+        "afresh begins a new stream; one that is resumed does not."
+    ),
 }
 
 
@@ -40,10 +47,18 @@ def evaluations(
             check_name=verdict.check,
             passed=verdict.passed,
             severity=_severity(verdict),
-            metadata={"found": verdict.told},
+            metadata=_about(spec, verdict),
             blocking=verdict.holds,
             target_materialization_data=targets[verdict.table],
         )
+
+
+def _about(spec: SourceSpec, verdict: Verdict) -> dict[str, dg.MetadataValue]:
+    told = {"expected": verdict.expected, "found": verdict.found}
+    if verdict.remedy:
+        told["remedy"] = verdict.remedy
+    texts: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.text(text) for name, text in told.items()}
+    return {**texts, **report_links(spec.name, verdict.entries)}
 
 
 def _latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> AssetCheckEvaluationTargetMaterializationData | None:
@@ -89,7 +104,7 @@ def build_blocking_checks(spec: SourceSpec, specs: list[dg.AssetSpec]) -> dg.Ass
                     check_name=verdict.check,
                     passed=verdict.passed,
                     severity=_severity(verdict),
-                    metadata={"found": verdict.told},
+                    metadata=_about(spec, verdict),
                 )
 
     return holds

@@ -9,8 +9,15 @@ from dms_assets.installation import Installation
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.blocking_checks import build_blocking_checks
 from dms_assets.pipeline.dms_sensor import build_capture_checks, build_dms_sensor
+from dms_assets.pipeline.dms_statistics_checks import build_statistics_checks, build_statistics_sensor
+from dms_assets.pipeline.freshness_checks import build_freshness_checks, build_freshness_sensor
+from dms_assets.pipeline.freshness_policy import with_metadata_freshness
+from dms_assets.pipeline.landing_folder import build_folder_checks, build_folder_spec
 from dms_assets.pipeline.landing_sensor import build_landing_sensor
 from dms_assets.pipeline.metadata_assets import build_metadata_assets
+from dms_assets.pipeline.metadata_schedule import build_metadata_schedules
+from dms_assets.pipeline.reconciliation_checks import build_reconciliation
+from dms_assets.pipeline.reload_job import build_reload_job
 from dms_assets.pipeline.source_sensor import build_present_checks, build_source_sensor
 from dms_assets.pipeline.specs import build_specs
 from dms_assets.pipeline.validated_assets import build_validated_assets
@@ -40,17 +47,30 @@ class DmsSource(dg.Component):
         """Assets, checks and sensors of the source. Reads the last known metadata; calls no database."""
         spec = self.spec
         specs = build_specs(spec, installation.known_metadata(spec), installation.landing.uri)
-        return dg.Definitions(
+        own = dg.Definitions(
             assets=[
                 *specs.source,
                 *specs.landing,
-                build_metadata_assets(spec, specs.metadata),
+                build_folder_spec(spec, installation.landing.uri),
+                build_metadata_assets(spec, with_metadata_freshness(spec, specs.metadata)),
                 build_validated_assets(spec, specs.validated),
             ],
             asset_checks=[
                 build_present_checks(spec, specs.source),
                 build_capture_checks(spec, specs.landing),
+                build_folder_checks(spec),
                 build_blocking_checks(spec, specs.validated),
+                build_freshness_checks(spec),
+                build_statistics_checks(spec),
             ],
-            sensors=[build_source_sensor(spec), build_dms_sensor(spec), build_landing_sensor(spec)],
+            jobs=[build_reload_job(spec)],
+            schedules=build_metadata_schedules(spec),
+            sensors=[
+                build_source_sensor(spec),
+                build_dms_sensor(spec),
+                build_landing_sensor(spec),
+                build_freshness_sensor(spec),
+                build_statistics_sensor(spec),
+            ],
         )
+        return dg.Definitions.merge(own, build_reconciliation(spec))

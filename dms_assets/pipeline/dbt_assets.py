@@ -1,52 +1,36 @@
-"""The dbt project as assets: every model an asset, every test a check, built in the run's own process."""
+"""The dbt project as assets: every model an asset, every test a check, every exposure an asset that others make."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
-from dms_assets.curation.dbt_run import BuildResult, DbtTarget, NodeResult, build, ensure_manifest
-from dms_assets.curation.generate import HISTORY
+from dms_assets.curation.dbt_run import NodeResult
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.model.names import Layer
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.automation import curation_condition
+from dms_assets.pipeline.column_links import Ancestry, Origin, column_description, lineage_page, table_lineage
+from dms_assets.pipeline.dbt_catalogue import (
+    Catalogue,
+    CatalogueCheck,
+    CatalogueColumn,
+    CatalogueExposure,
+    CatalogueModel,
+    dbt_target,
+    read_catalogue,
+)
+from dms_assets.pipeline.derived_sensor import build_derived_sensor
 from dms_assets.pipeline.keys import group
-from dms_assets.pipeline.warehouse_step import WarehouseStep, is_curated, tables_behind
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent.parent / "dbt_project"
+if TYPE_CHECKING:
+    from dms_assets.pipeline.dbt_build import Built
+
 WAREHOUSE_POOL = "warehouse"
 """One process at a time may open the DuckDB file."""
-
-
-def dbt_target(environment: Environment) -> DbtTarget:
-    """The project, and where this stack keeps what dbt makes of it."""
-    return DbtTarget(PROJECT_DIR, environment.dbt_target_dir, environment.warehouse_file)
-
-
-class CurationTranslator(DagsterDbtTranslator):
-    """Keys and groups come from the models' meta; this adds owners and automation."""
-
-    def __init__(self, sources: Sequence[SourceSpec]) -> None:
-        super().__init__(DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_source_tests_as_checks=False))
-        self._owners = {spec.name: spec.owner for spec in sources}
-        self._groups = [group(spec.name, Layer.VALIDATED) for spec in sources]
-
-    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        """The spec dagster-dbt makes, with owner and automation condition."""
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        if unique_id.startswith("source."):
-            return spec
-        owner = self._owners.get(spec.key.path[0])
-        return spec.replace_attributes(
-            automation_condition=curation_condition(self._groups),
-            owners=[owner] if owner else spec.owners,
-        )
 
 
 class ModelsFailedError(RuntimeError):
@@ -57,30 +41,90 @@ class ModelsFailedError(RuntimeError):
         super().__init__(f"{len(nodes)} models failed, all others were built: {told}. The SQL is in {log}")
 
 
-def _key(manifest: Mapping[str, Any], unique_id: str, translator: CurationTranslator) -> dg.AssetKey:
-    return translator.get_asset_spec(manifest, unique_id, None).key
+def _ancestry(column: CatalogueColumn) -> Ancestry:
+    return Ancestry(
+        origins=[Origin(dg.AssetKey(path), name) for path, name in column.origins],
+        sources=[Origin(dg.AssetKey(path), name, comment) for path, name, comment in column.sources],
+        note=column.note,
+    )
 
 
-def _materialization(node: NodeResult, key: dg.AssetKey, rows: int | None) -> dg.MaterializeResult[None]:
+def _metadata(model: CatalogueModel) -> dict[str, Any]:
+    ancestry = {column.name: _ancestry(column) for column in model.columns}
+    return {
+        "dagster/table_name": model.table_name,
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(c.name, c.type, column_description(c.description or None, ancestry[c.name]))
+                for c in model.columns
+            ]
+        ),
+        "dagster/column_lineage": table_lineage(ancestry),
+        "column lineage": lineage_page(dg.AssetKey(model.path)),
+    }
+
+
+def _description(model: CatalogueModel) -> str:
+    page = lineage_page(dg.AssetKey(model.path)).url
+    return f"{model.description}\n\n[Where its columns come from]({page})\n\n#### Raw SQL:\n```sql\n{model.sql}\n```"
+
+
+def _model_spec(model: CatalogueModel, owners: Mapping[str, str], validated_groups: list[str]) -> dg.AssetSpec:
+    owner = owners.get(model.path[0])
+    return dg.AssetSpec(
+        dg.AssetKey(model.path),
+        deps=[dg.AssetKey(path) for path in model.deps],
+        description=_description(model),
+        metadata=_metadata(model),
+        # A held table's relations stay as they are.
+        skippable=True,
+        group_name=model.group,
+        code_version=model.code_version,
+        automation_condition=curation_condition(validated_groups),
+        owners=[owner] if model.curated and owner else model.owners,
+        kinds=set(model.kinds),
+    )
+
+
+def _check_spec(check: CatalogueCheck) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        check.name,
+        asset=dg.AssetKey(check.path),
+        description=check.description or None,
+        additional_deps=[dg.AssetKey(path) for path in check.deps],
+        blocking=check.blocking,
+    )
+
+
+def _exposure_spec(exposure: CatalogueExposure) -> dg.AssetSpec:
+    """Others make it: there is nothing to materialise, and the lineage shows who uses what."""
+    return dg.AssetSpec(
+        dg.AssetKey(exposure.path),
+        deps=[dg.AssetKey(path) for path in exposure.deps],
+        description=f"{exposure.label}\n\n{exposure.description}",
+        metadata={"type": exposure.type, "maturity": exposure.maturity},
+        group_name=f"{exposure.path[0]}_{exposure.path[1]}",
+        owners=[exposure.owner],
+        kinds={exposure.type},
+    )
+
+
+def _materialization(node: NodeResult, model: CatalogueModel, built: "Built") -> dg.MaterializeResult[None]:
     metadata: dict[str, Any] = {"relation": node.relation_name or "", "seconds": round(node.execution_time, 3)}
+    rows = built.rows.get(node.relation_name or "")
     if rows is not None:
         metadata["dagster/row_count"] = rows
-    return dg.MaterializeResult(asset_key=key, metadata=metadata)
+    instant = built.complete_to.get(node.unique_id)
+    if instant is not None:
+        metadata["complete to"] = dg.MetadataValue.timestamp(instant)
+        metadata["seconds behind"] = round((datetime.now(UTC) - instant).total_seconds(), 1)
+    return dg.MaterializeResult(asset_key=dg.AssetKey(model.path), metadata=metadata)
 
 
-def _check(
-    node: NodeResult, manifest: Mapping[str, Any], translator: CurationTranslator, selected: set[dg.AssetCheckKey]
-) -> dg.AssetCheckResult | None:
-    attached = manifest["nodes"][node.unique_id].get("attached_node")
-    if attached is None:
-        return None
-    asset = translator.get_asset_spec(manifest, attached, None)
-    spec = translator.get_asset_check_spec(asset, manifest, node.unique_id, None)
-    if spec is None or spec.key not in selected:
-        return None
+def _check(node: NodeResult, check: CatalogueCheck) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        asset_key=spec.asset_key,
-        check_name=spec.name,
+        asset_key=dg.AssetKey(check.path),
+        check_name=check.name,
         passed=node.status == "pass",
         severity=dg.AssetCheckSeverity.WARN if node.status == "warn" else dg.AssetCheckSeverity.ERROR,
         metadata={"status": node.status, "failing rows": node.failures or 0, "message": node.message or ""},
@@ -88,37 +132,35 @@ def _check(
 
 
 def _events(
-    result: BuildResult,
-    manifest: Mapping[str, Any],
-    translator: CurationTranslator,
-    selected: tuple[set[dg.AssetKey], set[dg.AssetCheckKey]],
-    counts: Mapping[str, int],
+    built: "Built", catalogue: Catalogue, assets: set[dg.AssetKey], checks: set[dg.AssetCheckKey]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Materialisations first: a check is about what was just built."""
-    for node in result.nodes:
-        if node.resource_type == "model" and node.status == "success":
-            key = _key(manifest, node.unique_id, translator)
-            if key in selected[0]:
-                yield _materialization(node, key, counts.get(node.relation_name or ""))
-    for node in result.nodes:
-        if node.resource_type == "test" and node.status != "skipped":
-            check = _check(node, manifest, translator, selected[1])
-            if check is not None:
-                yield check
+    models = {model.unique_id: model for model in catalogue.models if dg.AssetKey(model.path) in assets}
+    tests = {
+        check.unique_id: check
+        for check in catalogue.checks
+        if dg.AssetCheckKey(dg.AssetKey(check.path), check.name) in checks
+    }
+    for node in built.nodes:
+        if node.unique_id in models and node.status == "success":
+            yield _materialization(node, models[node.unique_id], built)
+    for node in built.nodes:
+        if node.unique_id in tests and node.status != "skipped":
+            yield _check(node, tests[node.unique_id])
 
 
 def build_dbt_definitions(sources: Sequence[SourceSpec], environment: Environment) -> dg.Definitions:
-    """Assets of all models. Reads the manifest, which a stack parses before it starts; parses only if there is none."""
+    """Assets of all models and exposures. Reads the catalogue, which a stack makes before it starts."""
     target = dbt_target(environment)
-    if not target.manifest.is_file():
-        ensure_manifest(target)
-    manifest = json.loads(target.manifest.read_text(encoding="utf-8"))
-    translator = CurationTranslator(sources)
+    catalogue = read_catalogue(target)
+    owners = {spec.name: spec.owner for spec in sources}
+    groups = [group(spec.name, Layer.VALIDATED) for spec in sources]
 
-    @dbt_assets(
-        manifest=manifest,
+    @dg.multi_asset(
         name="dbt_models",
-        dagster_dbt_translator=translator,
+        specs=[_model_spec(model, owners, groups) for model in catalogue.models],
+        check_specs=[_check_spec(check) for check in catalogue.checks],
+        can_subset=True,
         pool=WAREHOUSE_POOL,
         # A full disk or a busy file passes; what was asked for is not asked for again.
         retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
@@ -126,40 +168,16 @@ def build_dbt_definitions(sources: Sequence[SourceSpec], environment: Environmen
     def dbt_models(
         context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        models = {
-            node["unique_id"]: node
-            for node in manifest["nodes"].values()
-            if node["resource_type"] == "model"
-            and _key(manifest, node["unique_id"], translator) in context.selected_asset_keys
-        }
-        step = WarehouseStep(installation, sources)
-        behind = {unique_id: tables_behind(manifest, [unique_id]) for unique_id in models}
-        tables = set().union(*behind.values())
-        pinned = step.pin(tables)
-        # After pinning: what a pinned batch's run rejected is in quarantine by now.
-        held = step.held(tables)
-        for source, name in sorted(held, key=str):
-            context.log.warning("%s of source %s is held: its curated relations stay as they are", name, source)
-        building = {
-            unique_id for unique_id, node in models.items() if not (is_curated(node) and behind[unique_id] & held)
-        }
-        refresh = step.bind({table: pinned[table] for table in tables - held}, datetime.now(UTC))
-        again = {unique_id for unique_id in building if behind[unique_id] & refresh}
-        results = []
-        for chosen, full_refresh in ((again, True), (building - again, False)):
-            if chosen:
-                names = sorted(models[unique_id]["name"] for unique_id in chosen)
-                results.append(build(target, names, full_refresh=full_refresh))
-        step.publish()
-        # Not the histories: counting one costs as much as reading it whole.
-        countable = {unique_id for unique_id, node in models.items() if not node["name"].endswith(HISTORY)}
-        nodes = [node for result in results for node in result.nodes if node.unique_id in countable]
-        counts = step.count(node.relation_name for node in nodes if node.relation_name)
-        selected = (set(context.selected_asset_keys), set(context.selected_asset_check_keys))
-        for result in results:
-            yield from _events(result, manifest, translator, selected, counts)
-        broken = [node for result in results for node in result.failed if node.resource_type == "model"]
-        if broken:
-            raise ModelsFailedError(broken, target.log)
+        from dms_assets.pipeline.dbt_build import build_models  # noqa: PLC0415 heavy: only runs that build need it
 
-    return dg.Definitions(assets=[dbt_models])
+        assets = set(context.selected_asset_keys)
+        models = [model for model in catalogue.models if dg.AssetKey(model.path) in assets]
+        built = build_models(installation, sources, target, models, context.log)
+        yield from _events(built, catalogue, assets, set(context.selected_asset_check_keys))
+        if built.failed_models:
+            raise ModelsFailedError(built.failed_models, target.log)
+
+    return dg.Definitions(
+        assets=[dbt_models, *map(_exposure_spec, catalogue.exposures)],
+        sensors=[build_derived_sensor(sources, catalogue)],
+    )

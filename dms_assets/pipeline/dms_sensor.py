@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
 
 import dagster as dg
 
@@ -16,26 +18,56 @@ from dms_assets.model.task_state import TABLE_ERROR, TableState, TaskState
 from dms_assets.pipeline.keys import table_key
 from dms_assets.pipeline.resources import DmsResource
 from dms_assets.pipeline.task_poll import poll_task
+from dms_assets.pipeline.watermark import advance_watermark
 
 CAPTURE_CHECK = "captured"
 _NO_TASK = "{}"
 _HEALTHY = {"creating", "starting", "running", "modifying", "testing"}
 
 
-def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> str | None:
-    """Why changes of a table do not arrive, with the remedy; None if they do."""
+class Trouble(StrEnum):
+    """Why changes of a table do not arrive, in one word of its own: alerts go by it."""
+
+    TASK_MISSING = "task missing"
+    TASK_NOT_STARTED = "task not started"
+    TASK_NOT_RUNNING = "task not running"
+    TASK_FAILED = "task failed"
+    TABLE_NOT_CAPTURED = "table not captured"
+    TABLE_SUSPENDED = "table suspended"
+
+
+def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> tuple[Trouble, str] | None:
+    """What is wrong, and what to do; None if changes arrive."""
+    start = f"`dms-assets task start {spec.name}`"
     if task.status == "failed":
         reason = task.failure or task.stop_reason or "no reason given"
-        return f"task '{task.identifier}' failed: {reason}. Remove the cause, then `dms-assets task start {spec.name}`"
+        return Trouble.TASK_FAILED, f"task '{task.identifier}' failed: {reason}. Remove the cause, then {start}"
     if task.status == "ready":
-        return f"task '{task.identifier}' was never started; `dms-assets task start {spec.name}` starts it"
+        return Trouble.TASK_NOT_STARTED, f"task '{task.identifier}' was never started; {start} starts it"
     if task.status not in _HEALTHY:
-        return f"task '{task.identifier}' is {task.status}; `dms-assets task start {spec.name}` resumes it"
+        return Trouble.TASK_NOT_RUNNING, f"task '{task.identifier}' is {task.status}; {start} resumes it"
     if table is None and task.status == "running":
-        return "the task does not capture this table; run `dms-assets provision` while the task is stopped"
+        told = "the task does not capture this table; run `dms-assets provision` while the task is stopped"
+        return Trouble.TABLE_NOT_CAPTURED, told
     if table is not None and table.state == TABLE_ERROR:
-        return "DMS suspended this table; read the task's log, remove the cause, reload the table"
+        told = "DMS suspended this table; read the task's log, remove the cause, reload the table"
+        return Trouble.TABLE_SUSPENDED, told
     return None
+
+
+def captured_result(spec: SourceSpec, name: TableName, task: TaskState | TaskNotFoundError) -> dict[str, Any]:
+    """What the check `captured` says of a table, for an evaluation or a result."""
+    found = (Trouble.TASK_MISSING, str(task)) if isinstance(task, TaskNotFoundError) else None
+    status = "missing"
+    if isinstance(task, TaskState):
+        status, found = task.status, _trouble(spec, task, task.tables.get(name))
+    told = {"trouble": found[0].value, "remedy": found[1]} if found else {}
+    return {
+        "asset_key": table_key(spec.name, Layer.LANDING, name),
+        "check_name": CAPTURE_CHECK,
+        "passed": found is None,
+        "metadata": {"task status": status, **told},
+    }
 
 
 def _digest(task: TaskState, table: TableState | None) -> str:
@@ -61,24 +93,7 @@ def _table_events(
                 "deletes": table.deletes,
             },
         )
-    trouble = _trouble(spec, task, table)
-    yield dg.AssetCheckEvaluation(
-        asset_key=key,
-        check_name=CAPTURE_CHECK,
-        passed=trouble is None,
-        metadata={"remedy": trouble} if trouble else {"task status": task.status},
-    )
-
-
-def _lost(spec: SourceSpec, remedy: str) -> Iterator[dg.AssetCheckEvaluation]:
-    """The task that was there is gone."""
-    for name in spec.table_names:
-        yield dg.AssetCheckEvaluation(
-            asset_key=table_key(spec.name, Layer.LANDING, name),
-            check_name=CAPTURE_CHECK,
-            passed=False,
-            metadata={"remedy": remedy},
-        )
+    yield dg.AssetCheckEvaluation(**captured_result(spec, name, task))
 
 
 def build_dms_sensor(spec: SourceSpec) -> dg.SensorDefinition:
@@ -96,18 +111,20 @@ def build_dms_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         try:
             task = poll_task(dms, spec.name)
         except TaskNotFoundError as error:
-            if not context.cursor or context.cursor == _NO_TASK:
+            if context.cursor == _NO_TASK:
                 return dg.SkipReason(str(error))
-            return dg.SensorResult(asset_events=list(_lost(spec, str(error))), cursor=_NO_TASK)
+            found = [dg.AssetCheckEvaluation(**captured_result(spec, name, error)) for name in spec.table_names]
+            return dg.SensorResult(asset_events=found, cursor=_NO_TASK)
         StreamStore(installation.state, spec.name).register(task)
         PollStore(installation.state, spec.name).record(task, datetime.now(UTC))
+        stands = advance_watermark(installation, spec, task.arn)
         seen = json.loads(context.cursor) if context.cursor else {}
         now = {str(name): _digest(task, task.tables.get(name)) for name in spec.table_names}
         changed = [name for name in spec.table_names if seen.get(str(name)) != now[str(name)]]
         if not changed:
-            return dg.SkipReason(f"nothing changed; the task is {task.status}")
+            return dg.SkipReason("; ".join(filter(None, [f"nothing changed; the task is {task.status}", stands])))
         events = [event for name in changed for event in _table_events(spec, name, task)]
-        return dg.SensorResult(asset_events=events, cursor=json.dumps(now))
+        return dg.SensorResult(asset_events=events, cursor=json.dumps(now), skip_reason=stands)
 
     return dms_sensor
 
@@ -123,14 +140,11 @@ def build_capture_checks(spec: SourceSpec, specs: list[dg.AssetSpec]) -> dg.Asse
         ],
     )
     def captured(dms: DmsResource) -> Iterator[dg.AssetCheckResult]:
-        task = poll_task(dms, spec.name)
+        try:
+            task: TaskState | TaskNotFoundError = poll_task(dms, spec.name)
+        except TaskNotFoundError as error:
+            task = error
         for name in spec.table_names:
-            trouble = _trouble(spec, task, task.tables.get(name))
-            yield dg.AssetCheckResult(
-                asset_key=table_key(spec.name, Layer.LANDING, name),
-                check_name=CAPTURE_CHECK,
-                passed=trouble is None,
-                metadata={"remedy": trouble} if trouble else {"task status": task.status},
-            )
+            yield dg.AssetCheckResult(**captured_result(spec, name, task))
 
     return captured

@@ -25,13 +25,24 @@ STREAM_CHECK = "stream_unbroken"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one blocking check says of one table. `holds` is False where the declaration says to go on regardless."""
+    """What one blocking check says of one table. `holds` is False where the declaration says to go on regardless.
+
+    `remedy` is '' where it passed; `entries` are the ids of the quarantined files it is about.
+    """
 
     table: TableName
     check: str
     passed: bool
-    told: str
+    expected: str
+    found: str
+    remedy: str = ""
     holds: bool = True
+    entries: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What was found and what to do about it, in one line."""
+        return f"{self.found}; {self.remedy}" if self.remedy else self.found
 
 
 def judge_stream(name: TableName, streams: Collection[Stream], loads: Iterable[Load]) -> Verdict:
@@ -39,30 +50,36 @@ def judge_stream(name: TableName, streams: Collection[Stream], loads: Iterable[L
     newest = max((stream.ordinal for stream in streams), default=0)
     loaded = max((load.stream for load in loads), default=None)
     passed = loaded is None or loaded >= newest
-    told = f"stream {newest}, load of stream {loaded or 'none yet'}"
+    found = f"stream {newest}, load of stream {loaded or 'none yet'}"
+    remedy = ""
     if not passed:
-        told += (
-            ": the task was started afresh, and what changed in between is only in the new load; it is released when "
-            "that load is complete, otherwise reload the table"
-        )
-    return Verdict(name, STREAM_CHECK, passed, told)
+        found += ": the task was started afresh, and what changed in between is only in the new load"
+        remedy = "the table is released when that load is complete; if none is under way, reload the table"
+    return Verdict(name, STREAM_CHECK, passed, f"a load of stream {newest}, the one its changes are in", found, remedy)
 
 
 def judge_load(name: TableName, stuck: str | None) -> Verdict:
-    """`stuck` is what the last run said of a load that will not become complete by itself."""
-    return Verdict(name, LOAD_CHECK, stuck is None, stuck or "no load is stuck")
+    """`stuck` is what the last run said of a load that will not become complete by itself: `reason; remedy`."""
+    reason, _, remedy = (stuck or "no load is stuck").partition("; ")
+    return Verdict(name, LOAD_CHECK, stuck is None, "every load becomes complete", reason, remedy)
 
 
 def judge_quarantine(spec: SourceSpec, name: TableName, entries: Collection[str]) -> Verdict:
     """`entries` are the ids of the table's files in quarantine that nobody has decided on."""
+    expected = "no file of the table in quarantine"
     if not entries:
-        return Verdict(name, QUARANTINE_CHECK, passed=True, told="nothing in quarantine")
-    listed = ", ".join(sorted(entries)[:5])
-    told = (
-        f"{len(entries)} in quarantine ({listed}); read the report with `dms-assets quarantine show ID`, "
-        "then replay or discard it with a reason"
+        return Verdict(name, QUARANTINE_CHECK, passed=True, expected=expected, found="nothing in quarantine")
+    ids = tuple(sorted(entries))
+    return Verdict(
+        name,
+        QUARANTINE_CHECK,
+        passed=False,
+        expected=expected,
+        found=f"{len(ids)} in quarantine ({', '.join(ids[:5])})",
+        remedy="read the report with `dms-assets quarantine show ID`, then replay or discard it with a reason",
+        holds=spec.table(name).on_quarantine == "hold",
+        entries=ids,
     )
-    return Verdict(name, QUARANTINE_CHECK, passed=False, told=told, holds=spec.table(name).on_quarantine == "hold")
 
 
 def read_summaries(

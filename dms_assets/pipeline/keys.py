@@ -6,10 +6,18 @@ import dagster as dg
 
 from dms_assets.model.names import Layer, TableName, asset_path
 
+EXPOSURE = "exposure"
+"""Stands where a layer stands in the keys of what lies beyond the lake: dashboards and publications."""
+
 
 def table_key(source: str, layer: Layer, name: TableName) -> dg.AssetKey:
     """`[source, layer, schema, table]`."""
     return dg.AssetKey(asset_path(source, layer, name))
+
+
+def exposure_path(domain: str, name: str) -> tuple[str, ...]:
+    """The path of the key of an exposure, what uses derived tables: `[domain, exposure, name]`."""
+    return (domain, EXPOSURE, name)
 
 
 def table_of(key: dg.AssetKey) -> TableName:

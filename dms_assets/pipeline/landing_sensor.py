@@ -10,7 +10,7 @@ import dagster as dg
 
 from dms_assets.installation import Installation
 from dms_assets.lake.landing import read_inbox
-from dms_assets.lake.quarantine import EntryState, Quarantine
+from dms_assets.lake.quarantine import Entry, EntryState, Quarantine
 from dms_assets.lake.strangers import quarantine_strangers
 from dms_assets.lake.table_summary import TableSummary
 from dms_assets.lake.task_memory import PollStore, StreamStore
@@ -20,8 +20,9 @@ from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.blocking_checks import evaluations
 from dms_assets.pipeline.hold import Verdict, judge, read_summaries
 from dms_assets.pipeline.keys import table_key, table_of
+from dms_assets.pipeline.landing_folder import judge_folder, news
 from dms_assets.pipeline.pending_work import Asked, TableWork, due
-from dms_assets.pipeline.validated_assets import rule_checks
+from dms_assets.pipeline.rule_checks import rule_check_keys
 
 WORK_TAG = "dms-assets/work"
 SOURCE_TAG = "dms-assets/source"
@@ -71,15 +72,26 @@ def _unannounced(
             yield name, summary.batch
 
 
+def _tell_of(instance: dg.DagsterInstance, spec: SourceSpec, batches: Mapping[TableName, int]) -> None:
+    """Materialisations for batches that no run told of; reported at once, for the verdicts of the tick are on them."""
+    for name, batch in batches.items():
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                table_key(spec.name, Layer.VALIDATED, name),
+                metadata={"batch": batch, "reported": "by the landing sensor: its run died after the commit"},
+            )
+        )
+
+
 def _work(
     installation: Installation,
     spec: SourceSpec,
     files: Mapping[TableName, tuple[LandedFile, ...]],
     summaries: Mapping[TableName, TableSummary],
+    entries: Iterable[Entry],
 ) -> list[TableWork]:
-    quarantine = Quarantine(installation.quarantine, spec.name)
     replays: dict[TableName, list[str]] = {}
-    for entry in quarantine.entries():
+    for entry in entries:
         if entry.table is not None and entry.state is EntryState.REPLAY:
             replays.setdefault(entry.table, []).append(entry.entry_id)
     polls = PollStore(installation.state, spec.name).last()
@@ -134,16 +146,14 @@ def _changed_holds(verdicts: Iterable[Verdict], seen: Mapping[str, str]) -> tupl
     changed: list[Verdict] = []
     now: dict[str, str] = {}
     for name, own in by_table.items():
-        now[str(name)] = _digest((verdict.check, verdict.passed) for verdict in own)
+        now[str(name)] = _digest((verdict.check, verdict.passed, verdict.entries) for verdict in own)
         if seen.get(str(name)) != now[str(name)]:
             changed += own
     return changed, now
 
 
 def _asked(cursor: Mapping[str, Any]) -> dict[TableName, Asked]:
-    return {
-        TableName.parse(name): Asked(row[0], datetime.fromisoformat(row[1]), row[2]) for name, row in cursor.items()
-    }
+    return {TableName.parse(name): Asked.from_json(row) for name, row in cursor.items()}
 
 
 def _request(spec: SourceSpec, requests: Mapping[TableName, Asked]) -> Iterator[dg.RunRequest]:
@@ -153,7 +163,7 @@ def _request(spec: SourceSpec, requests: Mapping[TableName, Asked]) -> Iterator[
             # The same tick repeated after a crash asks for the same run.
             run_key=_digest(sorted((str(name), asked.fingerprint, asked.at) for name, asked in requests.items())),
             asset_selection=keys,
-            asset_check_keys=[key for asset in keys for key in rule_checks(asset)],
+            asset_check_keys=[key for asset in keys for key in rule_check_keys(asset)],
             tags={WORK_TAG: INGEST, SOURCE_TAG: spec.name},
         )
 
@@ -161,8 +171,8 @@ def _request(spec: SourceSpec, requests: Mapping[TableName, Asked]) -> Iterator[
 def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
     """A sensor that lists landing, and asks for at most one run a tick.
 
-    The cursor holds no list of files: what was asked for, which file was newest, what the holds were, and the last
-    batch told of.
+    The cursor holds no list of files: what was asked for, which file was newest, what the holds were, what is in the
+    folder besides, and the last batch told of.
     """
 
     @dg.sensor(
@@ -178,7 +188,13 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         cursor = json.loads(context.cursor) if context.cursor else {}
         inbox = read_inbox(installation.landing, spec)
         for entry in quarantine_strangers(installation.lake, spec, inbox.strangers, datetime.now(UTC)):
-            context.log.warning("quarantined, as it is no file of a declared table: %s", entry.entry_id)
+            context.log.warning("quarantined, as DMS writes no such key: %s", entry.entry_id)
+        entries = Quarantine(installation.quarantine, spec.name).entries()
+        folder = judge_folder(spec, inbox.undeclared, entries)
+        folder_news = news(spec, folder, cursor.get("folder", {}))
+        for evaluation in folder_news:
+            if not evaluation.passed:
+                context.log.warning("%s: %s", evaluation.check_name, evaluation.metadata["found"].value)
         arrivals, newest = _arrivals(spec, inbox.tables, cursor.get("newest", {}))
         now = datetime.now(UTC)
         # Before the tables are read: a run that ends in between has announced what is read.
@@ -187,27 +203,26 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         announced = cursor.get("announced", {})
         idle = {name: summary for name, summary in summaries.items() if name not in busy}
         silent = dict(_unannounced(context.instance, spec, idle, announced))
-        for name, batch in silent.items():
-            # At once, for the verdicts below are about it.
-            context.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    table_key(spec.name, Layer.VALIDATED, name),
-                    metadata={"batch": batch, "reported": "by the landing sensor: its run died after the commit"},
-                )
-            )
+        _tell_of(context.instance, spec, silent)
         verdicts = judge(installation, spec, summaries)
         changed, holds = _changed_holds(verdicts, cursor.get("holds", {}))
         changed += [verdict for verdict in verdicts if verdict.table in silent and verdict not in changed]
         asked = _asked(cursor.get("asked", {}))
-        work = _work(installation, spec, inbox.tables, summaries)
+        work = _work(installation, spec, inbox.tables, summaries, entries)
         requests = due(work, asked, busy, now)
         asked |= requests
         told = {**announced, **{str(name): summary.batch for name, summary in idle.items()}}
-        remembered = {str(n): [a.fingerprint, a.at.isoformat(), a.attempt] for n, a in asked.items()}
+        remembered = {
+            "newest": newest,
+            "holds": holds,
+            "asked": {str(name): item.to_json() for name, item in asked.items()},
+            "announced": told,
+            "folder": {verdict.check: verdict.digest for verdict in folder},
+        }
         return dg.SensorResult(
             run_requests=list(_request(spec, requests)),
-            asset_events=[*arrivals, *evaluations(context.instance, spec, changed)],
-            cursor=json.dumps({"newest": newest, "holds": holds, "asked": remembered, "announced": told}),
+            asset_events=[*arrivals, *folder_news, *evaluations(context.instance, spec, changed)],
+            cursor=json.dumps(remembered),
         )
 
     return landing_sensor

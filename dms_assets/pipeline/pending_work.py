@@ -7,8 +7,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from dms_assets.model.landed_file import LandedFile
+from dms_assets.alerts.pace import doubled
+from dms_assets.model.landed_file import FileKind, LandedFile
 from dms_assets.model.load import Stream, load_id
 from dms_assets.model.names import TableName
 from dms_assets.model.task_state import TABLE_COMPLETED, TableState
@@ -52,26 +54,63 @@ class TableWork:
         return bool(self.files) and bool(self.committed)
 
     @property
+    def beside_files(self) -> str:
+        """Changes when there is something new for a run to do that is no file."""
+        return _digest([sorted(self.replays), self.load_due, self.metadata_version])
+
+    @property
     def fingerprint(self) -> str:
-        """Changes when there is something new for a run to do."""
-        text = json.dumps(
-            [
-                sorted([f.identity.key, f.identity.etag, f.identity.last_modified] for f in self.files),
-                sorted(self.replays),
-                self.load_due,
-                self.metadata_version,
-            ]
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Changes when there is anything new for a run to do."""
+        files = sorted([f.identity.key, f.identity.etag, f.identity.last_modified] for f in self.files)
+        return _digest([files, self.beside_files])
+
+    @property
+    def changes(self) -> list[str]:
+        """The files with changes, in the order in which they are taken in. Load files wait for their load's end."""
+        changes = [f.identity for f in self.files if f.parsed.kind is FileKind.CDC]
+        return [f"{f.last_modified} {f.etag} {f.key}" for f in sorted(changes, key=lambda f: (f.last_modified, f.key))]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The last request for a table: for which fingerprint, when, and how often for this one."""
+    """The last request for a table: for what, when, and how often without success.
+
+    `changes` is how many files with changes there were, `newest` names the last of them.
+    """
 
     fingerprint: str
     at: datetime
     attempt: int
+    beside_files: str = ""
+    newest: str = ""
+    changes: int = 0
+
+    def to_json(self) -> list[str | int]:
+        """A JSON array; `from_json` reads it back."""
+        return [self.fingerprint, self.at.isoformat(), self.attempt, self.beside_files, self.newest, self.changes]
+
+    @classmethod
+    def from_json(cls, row: Sequence[Any]) -> Asked:
+        """The request that `to_json` wrote."""
+        return cls(row[0], datetime.fromisoformat(row[1]), *row[2:])
+
+    def same_work(self, table: TableWork) -> bool:
+        """Whether a table still has all the work that was asked for, and nothing new but more files of changes.
+
+        More files are no reason to hurry if none of those before was taken in: where changes never cease, a run that
+        fails every time would be asked for with every file.
+        """
+        if self.fingerprint == table.fingerprint:
+            return True
+        changes = table.changes
+        if self.beside_files != table.beside_files or self.newest not in changes:
+            return False
+        return changes.index(self.newest) + 1 >= self.changes
+
+
+def pause(attempt: int) -> timedelta:
+    """How long to wait after the attempt of this ordinal (from 1) before the next."""
+    return doubled(FIRST_RETRY, attempt - 1, LAST_RETRY)
 
 
 def due(
@@ -79,16 +118,26 @@ def due(
 ) -> dict[TableName, Asked]:
     """The tables to request a run for, with what to remember of it.
 
-    A table in a run that is queued or running is left alone. What was asked for and is still there unchanged is
-    asked for again, with growing pauses: its run died, or could do nothing with it.
+    A table in a run that is queued or running is left alone. What was asked for and is still there is asked for again,
+    with growing pauses: its run died, or could do nothing with it.
     """
     requests: dict[TableName, Asked] = {}
     for table in work:
         if table.name in busy or not table.actionable:
             continue
         last = asked.get(table.name)
-        if last is None or last.fingerprint != table.fingerprint:
-            requests[table.name] = Asked(table.fingerprint, now, 1)
-        elif now - last.at >= min(FIRST_RETRY * 2 ** (last.attempt - 1), LAST_RETRY):
-            requests[table.name] = Asked(table.fingerprint, now, last.attempt + 1)
+        if last is None or not last.same_work(table):
+            requests[table.name] = _ask(table, now, 1)
+        elif now - last.at >= pause(last.attempt):
+            requests[table.name] = _ask(table, now, last.attempt + 1)
     return requests
+
+
+def _ask(table: TableWork, now: datetime, attempt: int) -> Asked:
+    changes = table.changes
+    newest = changes[-1] if changes else ""
+    return Asked(table.fingerprint, now, attempt, table.beside_files, newest, len(changes))
+
+
+def _digest(parts: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

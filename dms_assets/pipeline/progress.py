@@ -30,7 +30,8 @@ class TableProgress:
         return self.files == 0 and self.batch > 0 and (self.held or self.batch == self.curated_batch)
 
 
-def _curated_batches(installation: Installation, source: str) -> Mapping[TableName, int]:
+def curated_batches(installation: Installation, source: str) -> Mapping[TableName, int]:
+    """The last batch of each table in the published read copy; empty before the first build."""
     try:
         connection = open_published(installation.environment.published_file)
     except FileNotFoundError:
@@ -49,7 +50,7 @@ def read_progress(installation: Installation, spec: SourceSpec) -> list[TablePro
         key = parse_key(meta.key, spec.folder)
         if key is not None:
             files[key.table] += 1
-    curated = _curated_batches(installation, spec.name)
+    curated = curated_batches(installation, spec.name)
     summaries = read_summaries(installation, spec, spec.table_names)
     waiting = held(judge(installation, spec, summaries))
     return [

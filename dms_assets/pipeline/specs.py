@@ -17,7 +17,7 @@ from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.pipeline.automation import follow
 from dms_assets.pipeline.keys import group, table_key
-from dms_assets.pipeline.table_metadata import column_lineage, column_schema
+from dms_assets.pipeline.table_metadata import described_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,8 @@ def _spec(
     )
 
 
-def _columns(
-    metadata: TableMetadata | None, upstream: dg.AssetKey | None, *, source_types: bool = False
-) -> dict[str, Any]:
-    if metadata is None:
-        return {}
-    shown: dict[str, Any] = {"dagster/column_schema": column_schema(metadata, source_types=source_types)}
-    if upstream is not None:
-        shown["dagster/column_lineage"] = column_lineage(metadata, upstream)
-    return shown
+def _columns(spec: SourceSpec, layer: Layer, metadata: TableMetadata | None) -> dict[str, Any]:
+    return described_columns(spec, layer, metadata) if metadata else {}
 
 
 def build_specs(spec: SourceSpec, known: Mapping[TableName, TableMetadata], landing_uri: str) -> SourceSpecs:
@@ -84,7 +77,7 @@ def build_specs(spec: SourceSpec, known: Mapping[TableName, TableMetadata], land
                 deps=[],
                 kinds={spec.engine.value},
                 description=f"{about}\n\nThe table in the source database; observed, never written.",
-                metadata={"dagster/table_name": str(name), **_columns(metadata, None, source_types=True)},
+                metadata={"dagster/table_name": str(name), **_columns(spec, Layer.SOURCE, metadata)},
             )
         )
         specs.metadata.append(
@@ -95,7 +88,7 @@ def build_specs(spec: SourceSpec, known: Mapping[TableName, TableMetadata], land
                 deps=[source],
                 kinds={spec.engine.value, "json"},
                 description=f"{about}\n\nWhat the source's catalogue says of the table, in immutable versions.",
-                metadata={},
+                metadata=_columns(spec, Layer.METADATA, metadata),
                 # The source sensor reports a new data version when the catalogue's answer changes.
                 automation_condition=follow(),
             )
@@ -110,7 +103,7 @@ def build_specs(spec: SourceSpec, known: Mapping[TableName, TableMetadata], land
                 description=f"{about}\n\nFiles that DMS wrote and the platform has not taken yet. Written by DMS only.",
                 metadata={
                     "dagster/uri": f"{landing_uri}/{spec.folder}/{name.schema}/{name.table}/",
-                    **_columns(metadata, source),
+                    **_columns(spec, Layer.LANDING, metadata),
                 },
             )
         )
@@ -122,7 +115,7 @@ def build_specs(spec: SourceSpec, known: Mapping[TableName, TableMetadata], land
                 deps=[landing, described],
                 kinds={"pandera", "iceberg"},
                 description=f"{about}\n\nThe change log: every accepted file exactly once.",
-                metadata=_columns(metadata, landing),
+                metadata=_columns(spec, Layer.VALIDATED, metadata),
             )
         )
     return specs

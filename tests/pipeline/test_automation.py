@@ -46,7 +46,7 @@ def evaluate(instance: dg.DagsterInstance, *, passed: bool) -> None:
     spec = SourceSpec.model_validate(
         {"name": "src", "engine": "postgres", "connection": {"secret": "x"}, "schema": "s", "tables": ["t"]}
     )
-    verdict = Verdict(TableName("s", "t"), "held", passed=passed, told="")
+    verdict = Verdict(TableName("s", "t"), "held", passed=passed, expected="", found="")
     for evaluation in evaluations(instance, spec, [verdict]):
         instance.report_runless_asset_event(evaluation)
 
