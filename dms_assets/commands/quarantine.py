@@ -19,7 +19,6 @@ from dms_assets.commands.options import home_option, json_option
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.lake.clearing import Clearing
-from dms_assets.lake.ledger import Event, ledger_row
 from dms_assets.lake.quarantine import Entry, EntryState, Quarantine, QuarantineError
 from dms_assets.lake.stores import LakeStores
 from dms_assets.sources import read_sources
@@ -47,11 +46,25 @@ class QuarantineAccess:
         raise click.ClickException(f"nothing in quarantine is called '{entry_id}'; see `dms-assets quarantine list`")
 
 
+_STATUS = """\b
+Exit status:
+  0  done
+  1  the request cannot be met: no such id, decided before, no reason
+  2  wrong usage"""
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  dms-assets quarantine {line}" for line in lines), "", _STATUS])
+
+
 _reason_option = click.option("--reason", required=True, help="Why; it is kept with the file and in the ledger.")
 _id_argument = click.argument("entry_id", metavar="ID")
+_ids_argument = click.argument("entry_ids", metavar="ID...", nargs=-1, required=True)
 
 
-@click.group()
+@click.group(
+    epilog=_examples("list", "show ID", "replay ID --reason 'rule corrected'", "discard ID ID --reason 'test files'")
+)
 @home_option
 @click.pass_context
 def quarantine(context: click.Context, home: Path) -> None:
@@ -62,7 +75,7 @@ def quarantine(context: click.Context, home: Path) -> None:
         context.obj = QuarantineAccess(Installation(Environment(home=home)).lake, folders)
 
 
-@quarantine.command("list")
+@quarantine.command("list", epilog=_examples("list", "list --all", "list --json | jq -r '.[].id'"))
 @click.option("--all", "everything", is_flag=True, help="Also what was decided and carried out.")
 @json_option
 @click.pass_obj
@@ -83,7 +96,7 @@ def _list(access: QuarantineAccess, everything: bool, as_json: bool) -> None:
     click.echo(f"{len(rows)} in quarantine")
 
 
-@quarantine.command("show")
+@quarantine.command("show", epilog=_examples("show 0123456789abcdef", "show 0123456789abcdef --json"))
 @_id_argument
 @json_option
 @click.pass_obj
@@ -103,39 +116,30 @@ def _show(access: QuarantineAccess, entry_id: str, as_json: bool) -> None:
         click.echo(f"file: {store.store.uri}/{entry.file.key}")
 
 
-@quarantine.command("replay")
-@_id_argument
+@quarantine.command("replay", epilog=_examples("replay 0123456789abcdef --reason 'the rule was wrong'"))
+@_ids_argument
 @_reason_option
 @click.pass_obj
-def _replay(access: QuarantineAccess, entry_id: str, reason: str) -> None:
-    """Have a file judged again, by the metadata and rules of now, in the next run of its table."""
-    source, store, entry = access.find(entry_id)
-    decided = _decide(store, entry, EntryState.REPLAY, reason)
-    decision = list(store.decisions(decided))[-1]
-    row = ledger_row(
-        source,
-        store.landed_file(decided),
-        Event.REPLAYED,
-        decision["at"],
-        quarantine_id=entry_id,
-        reason=reason,
-        by=decision["by"],
-    )
-    Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).ledger.record_event(row, decided.reports)
-    click.echo(f"{entry_id} is judged again in the next run of {decided.table}")
+def _replay(access: QuarantineAccess, entry_ids: tuple[str, ...], reason: str) -> None:
+    """Have files judged again, by the metadata and rules of now, in the next run of their table."""
+    for source, store, entry in [access.find(entry_id) for entry_id in entry_ids]:
+        decided = _decide(store, entry, EntryState.REPLAY, reason)
+        Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).note_replay(decided)
+        click.echo(f"{entry.entry_id} is judged again in the next run of {decided.table}")
 
 
-@quarantine.command("discard")
-@_id_argument
+@quarantine.command("discard", epilog=_examples("discard 0123456789abcdef --reason 'written by a test'"))
+@_ids_argument
 @_reason_option
 @click.pass_obj
-def _discard(access: QuarantineAccess, entry_id: str, reason: str) -> None:
-    """Give a file up: its rows never enter the table. The file itself goes to the archive."""
-    source, store, entry = access.find(entry_id)
-    if entry.state is not EntryState.DISCARD:
-        entry = _decide(store, entry, EntryState.DISCARD, reason)
-    Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).discard(entry)
-    click.echo(f"{entry_id} is discarded")
+def _discard(access: QuarantineAccess, entry_ids: tuple[str, ...], reason: str) -> None:
+    """Give files up: their rows never enter the table. The files themselves go to the archive."""
+    for source, store, found in [access.find(entry_id) for entry_id in entry_ids]:
+        entry = found
+        if entry.state is not EntryState.DISCARD:
+            entry = _decide(store, entry, EntryState.DISCARD, reason)
+        Clearing(access.stores, source, access.folders[source], datetime.now(UTC)).discard(entry)
+        click.echo(f"{entry.entry_id} is discarded")
 
 
 def _decide(store: Quarantine, entry: Entry, action: EntryState, reason: str) -> Entry:

@@ -6,47 +6,45 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import LiteralString
 
 import click
 import dagster as dg
-import psycopg
 from rich.console import Console
 
 from dms_assets.demo.evidence import happenings, table_evidence
 from dms_assets.demo.planted_files import plant_corrupt_file, plant_retyped_file
-from dms_assets.demo.progress_log import ProgressLog
 from dms_assets.demo.recording import record_instant
 from dms_assets.demo.report import print_control, print_happenings, print_provenance, print_seconds, print_tables
-from dms_assets.dms.task_reader import read_task, task_identifier
 from dms_assets.installation import Installation
 from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
-from dms_assets.model.task_state import TABLE_COMPLETED
-from dms_assets.pipeline.progress import TableProgress, read_progress
+from dms_assets.pipeline.progress import TableProgress
 from dms_assets.pipeline.provenance import read_provenance
-from dms_assets.pipeline.resources import DmsResource
 from dms_assets.reconcile.compare import compare
 from dms_assets.reconcile.comparison import Comparison
 from dms_assets.reconcile.negative_control import negative_control
 from dms_assets.reconcile.source_state import SourceState
 from dms_assets.sample.commit_gate import CommitGate
-from dms_assets.sample.data import create_sample
-from dms_assets.sample.postgres import EmbeddedPostgres
 from dms_assets.sample.workload import Workload
 from dms_assets.sample.workload_counts import WorkloadCounts
 from dms_assets.sources import find_source
+from dms_assets.stack.capture import ensure_capture
 from dms_assets.stack.local_stack import LocalStack
+from dms_assets.stack.looks import Looks
+from dms_assets.stack.progress_log import ProgressLog
+from dms_assets.stack.sample_source import embedded_postgres, ensure_sample
+from dms_assets.stack.source_choice import SAMPLE_SOURCE as SOURCE
 
 Command = Callable[..., None]
 
-SOURCE = "probation"
 INSTANTS = 5
 CORRUPT_TABLE, RETYPED_TABLE = "address", "payment"
 REDELIVERY_FAILPOINT = "local_dms.before_confirm=kill@14"
@@ -55,7 +53,7 @@ RATE = 60.0
 """Transactions a second of the workload; the machine also has to run the platform."""
 OTHERS = 3
 """So many other tables must go on while two are held."""
-INSTANT_EVERY_S = 5.0
+INSTANT_EVERY_S = 2.0
 _PATIENCE_S = 240.0
 
 
@@ -100,7 +98,8 @@ class _Demo:
         self.log = ProgressLog()
         self.spec: SourceSpec = find_source(SOURCE)
         self.installation = Installation(stack.environment)
-        self.postgres = EmbeddedPostgres(stack.environment.postgres_dir, secret=self.spec.connection.secret)
+        self.looks = Looks(self.installation, stack.parts.dms_client(), self.spec)
+        self.postgres = embedded_postgres(stack.environment, self.spec)
         self.gate = CommitGate()
         self.scale, self.seed = scale, seed
         self.instants: list[SourceState] = []
@@ -127,26 +126,26 @@ class _Demo:
 
     def _start(self) -> None:
         with self.log.stage("PostgreSQL with the sample source; Local DMS, code server and daemon"):
-            self.postgres.start()
             self.stack.adopt_environment()
+            # It takes longest: it parses the dbt project while the sample is made.
             self.stack.start_code_server()
-            report = create_sample(self.postgres.dsn, scale=self.scale, seed=self.seed)
-            self.log.say(f"{report.total:,} rows in {len(report.rows)} tables")
+            self.postgres.start()
+            if (report := ensure_sample(self.postgres.dsn, scale=self.scale, seed=self.seed)) is not None:
+                self.log.say(f"{report.total:,} rows in {len(report.rows)} tables")
             self.stack.start_local_dms(REDELIVERY_FAILPOINT)
             self.stack.start_daemon()
         with self.log.stage("Metadata, by the source sensor and automation"):
-            self._wait(self._lacks_metadata)
+            self._wait(self.looks.no_metadata)
 
     def _load_beside_the_workload(self) -> Workload:
         with self.log.stage("Full load while the workload runs"):
-            self._command("provision", SOURCE)
             workload = Workload(self.postgres.dsn, self.gate, rate=RATE, seed=self.seed)
             self._cleanup.callback(self._stop_quietly, workload)
             workload.start()
-            self._command("task", "start", SOURCE)
-            self._wait(self._loading)
+            self.log.say(ensure_capture(self.installation, self.looks.client, self.spec))
+            self._wait(self.looks.not_loaded)
         with self.log.stage("First build of curated, by the landing sensor and automation"):
-            self._wait(self._not_curated)
+            self._wait(self.looks.not_curated)
         workload.check()
         return workload
 
@@ -163,7 +162,7 @@ class _Demo:
         with self.log.stage("Their tables are held, the others flow"):
             self._wait(lambda: self._not_held({corrupt, retyped}))
             self.held_before = {corrupt, retyped}
-            before = {item.name: item for item in self._progress()}
+            before = {item.name: item for item in self.looks.progress()}
             self._wait(lambda: self._others_stand_still(before))
 
     def _release_and_drain(self, workload: Workload) -> WorkloadCounts:
@@ -173,21 +172,24 @@ class _Demo:
             for entry in self._quarantined():
                 self._command("quarantine", "discard", entry, "--reason", "planted by the demo")
             counts = workload.stop()
-            end = self._ask("select pg_current_wal_insert_lsn()::text")
-            self._wait(lambda: self._not_captured(end))
+            end = self.looks.log_end()
+            self._wait(lambda: self.looks.not_captured(end))
             self._command("task", "stop", SOURCE)
         with self.log.stage("Held tables go on, everything drains"):
-            self._wait(self._not_settled)
+            self._wait(self.looks.not_settled)
         return counts
 
     def _prove(self, counts: WorkloadCounts) -> bool:
         published = self.stack.environment.published_file
         with self.log.stage(f"Comparison with the source, now and as of {len(self.instants)} instants"):
             final = record_instant(self.postgres.dsn, self.gate, self.tables, self._folder("final"))
-            now = compare(final, published, SOURCE, self.tables, as_of=False)
-            then: dict[datetime, Comparison] = {
-                state.at: compare(state, published, SOURCE, self.tables, as_of=True) for state in self.instants
-            }
+            # Two at a time: one comparison keeps little more than one core busy.
+            with ThreadPoolExecutor(max_workers=2) as executor:
+                compared = partial(compare, warehouse=published, source=SOURCE, tables=self.tables)
+                current = executor.submit(compared, final, as_of=False)
+                past = {state.at: executor.submit(compared, state, as_of=True) for state in self.instants}
+                now = current.result()
+                then: dict[datetime, Comparison] = {at: found.result() for at, found in past.items()}
             negative = negative_control(final, published, SOURCE, self.tables, self._folder("control"))
         with dg.DagsterInstance.from_config(str(self.stack.environment.dagster_home)) as instance:
             provenance = read_provenance(instance)
@@ -213,44 +215,16 @@ class _Demo:
 
     # Looks: None when reached, else what is missing
 
-    def _lacks_metadata(self) -> str | None:
-        missing = len(self.spec.tables) - len(self.tables)
-        return f"{missing} of {len(self.spec.tables)} tables without metadata" if missing else None
-
-    def _loading(self) -> str | None:
-        task = read_task(DmsResource(region_name=self.stack.environment.region).client(), task_identifier(SOURCE))
-        loaded = sum(table.state == TABLE_COMPLETED for table in task.tables.values())
-        return (
-            f"task {task.status}, {loaded} of {len(self.spec.tables)} tables loaded"
-            if (loaded < len(self.spec.tables))
-            else None
-        )
-
-    def _not_captured(self, end: str) -> str | None:
-        behind = self._ask(
-            "select count(*)::text from pg_replication_slots where confirmed_flush_lsn < %s::pg_lsn", end
-        )
-        return f"capturing up to {end}" if behind != "0" else None
-
-    def _not_curated(self) -> str | None:
-        done = sum(item.curated_batch > 0 for item in self._progress())
-        return f"{done} of {len(self.spec.tables)} tables curated" if done < len(self.spec.tables) else None
-
     def _not_held(self, expected: set[TableName]) -> str | None:
-        held = {item.name for item in self._progress() if item.held}
+        held = {item.name for item in self.looks.progress() if item.held}
         return f"held: {', '.join(map(str, sorted(held))) or 'none'}" if held != expected else None
 
     def _others_stand_still(self, before: dict[TableName, TableProgress]) -> str | None:
-        now = self._progress()
+        now = self.looks.progress()
         moved = [item.name for item in now if item.curated_batch > before[item.name].curated_batch]
         if wrong := self.held_before & set(moved):
             raise RuntimeError(f"held tables were curated: {', '.join(map(str, wrong))}")
         return f"{len(moved)} other tables went on" if len(moved) < OTHERS else None
-
-    def _not_settled(self) -> str | None:
-        waiting = [item for item in self._progress() if not item.settled]
-        files = sum(item.files for item in waiting)
-        return f"{len(waiting)} tables, {files} files to go" if waiting else None
 
     # Means
 
@@ -270,14 +244,6 @@ class _Demo:
             self.stack.start_local_dms()
             self.restarted = True
         self.stack.check()
-
-    def _ask(self, query: LiteralString, *parameters: str) -> str:
-        with psycopg.connect(self.postgres.dsn) as connection:
-            row = connection.execute(query, parameters).fetchone()
-        return str(row[0]) if row else ""
-
-    def _progress(self) -> list[TableProgress]:
-        return read_progress(self.installation, self.spec)
 
     def _metadata(self, name: TableName) -> TableMetadata:
         return next(table for table in self.tables if table.name == name)

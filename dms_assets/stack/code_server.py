@@ -1,4 +1,4 @@
-"""The code server of a stack: parses the dbt project if it changed, then serves the code location, in one process."""
+"""The code server of a stack: makes its Dagster instance, parses the dbt project if it changed, serves the code."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import sys
 
 from dagster._cli import main as dagster_main
 
-from dms_assets.curation.dbt_run import ensure_manifest
 from dms_assets.environment import Environment
-from dms_assets.pipeline.dbt_assets import dbt_target
+from dms_assets.pipeline.dbt_catalogue import dbt_target, prepare_dbt
+from dms_assets.stack.dagster_instance import prepare
 
 LOCATION = "dms_assets"
 
 
 def serve(port: int) -> None:
     """Serve on loopback until the process is stopped. Raises DbtFailedError if the dbt project does not parse."""
-    ensure_manifest(dbt_target(Environment()))
+    environment = Environment()
+    prepare(environment.dagster_home)
+    prepare_dbt(dbt_target(environment))
     arguments = ["api", "grpc", "--module-name", "dms_assets.definitions", "--location-name", LOCATION]
     sys.argv = ["dagster", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     dagster_main()  # type: ignore[no-untyped-call]  # a click command without annotations

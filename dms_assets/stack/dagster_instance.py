@@ -22,8 +22,8 @@ def prepare(dagster_home: Path) -> None:
         with as_file(files("dms_assets.stack") / "dagster.yaml") as shipped:
             shutil.copyfile(shipped, target)
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        # The caller holds the stack's lock, so whatever still counts as running is of a stack that died.
+        # Runs are children of the code server, which is about to start: those under way ended with an earlier one.
         for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
-            instance.report_run_failed(run, "its process ended with an earlier stack")
+            instance.report_run_failed(run, "its process ended with the code server that started it")
         instance.get_dynamic_partitions("")
         instance.all_instigator_state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 STOP_TIMEOUT_S = 30.0
+FAMILY_TIMEOUT_S = 5.0
 LOG_TAIL_BYTES = 2_000
 
 
@@ -19,8 +21,16 @@ class ProcessFailedError(RuntimeError):
     """A process of the stack ended, or did not become ready."""
 
     def __init__(self, name: str, reason: str, log: Path) -> None:
-        tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip() if log.exists() else ""
-        super().__init__(f"{name} {reason}; its log is {log} and ends with:\n{tail}")
+        super().__init__(f"{name} {reason}; its log is {log} and ends with:\n{log_tail(log)}")
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of a log, about two thousand characters; empty if there is none."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()
 
 
 class StackProcess:
@@ -78,20 +88,22 @@ class StackProcess:
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> None:
-        """Ask it to end, wait, then end what is left of it and of the processes it started."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Ask it to end, wait so long, then end what is left of it and of the processes it started."""
         family = self._family()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(STOP_TIMEOUT_S)
+                self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        _, alive = psutil.wait_procs(family, timeout=5)
+        # Not asked but killed: a run that ends itself counts as failed, one that vanished is started again.
+        _, alive = psutil.wait_procs(family, timeout=FAMILY_TIMEOUT_S)
         for process in alive:
-            process.kill()
-        psutil.wait_procs(alive, timeout=5)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=FAMILY_TIMEOUT_S)
 
     def _family(self) -> list[psutil.Process]:
         """Every process of the session this one leads: children whose parent died belong to it still."""

@@ -10,7 +10,6 @@ import dagster as dg
 import psycopg
 import pytest
 
-from dms_assets.curation.dbt_run import ensure_manifest
 from dms_assets.dms import control
 from dms_assets.dms.provision import provision
 from dms_assets.dms.task_reader import read_task, task_identifier
@@ -18,7 +17,7 @@ from dms_assets.environment import LANDING_BUCKET
 from dms_assets.installation import Installation
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED
-from dms_assets.pipeline.dbt_assets import dbt_target
+from dms_assets.pipeline.dbt_catalogue import dbt_target, prepare_dbt
 from dms_assets.pipeline.resources import DmsResource
 from dms_assets.sample.data import create_sample
 from dms_assets.sample.postgres import EmbeddedPostgres
@@ -88,7 +87,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
         with postgres, dg.DagsterInstance.ephemeral() as instance:
             create_sample(postgres.dsn, scale=0.01)
             stack.start_local_dms()
-            ensure_manifest(dbt_target(stack.environment))
+            prepare_dbt(dbt_target(stack.environment))
             from dms_assets.definitions import defs
 
             yield System(stack, postgres, spec, Installation(stack.environment), Drive(defs(), instance))

@@ -53,8 +53,14 @@ class Drive:
             assets = [key for key in keys if isinstance(key, dg.AssetKey)]
             asked += len(assets)
             if assets:
-                self.run(assets, None, {"dagster/from_automation_condition": "true"})
+                self.run(assets, self._riding(assets), {"dagster/from_automation_condition": "true"})
         return asked
+
+    def _riding(self, assets: list[dg.AssetKey]) -> list[dg.AssetCheckKey]:
+        """The checks that a daemon lets ride along: all but those with a condition of their own."""
+        graph = self.definitions.resolve_asset_graph()
+        keys = graph.get_check_keys_for_assets(set(assets))
+        return [key for key in keys if graph.get(key).automation_condition is None]
 
     def run(
         self, assets: list[dg.AssetKey] | None, checks: list[dg.AssetCheckKey] | None, tags: dict[str, str]

@@ -21,6 +21,7 @@ from dms_assets.model.names import Layer, TableName
 from dms_assets.pipeline.dms_sensor import CAPTURE_CHECK
 from dms_assets.pipeline.hold import held, judge, read_summaries
 from dms_assets.pipeline.keys import table_key
+from dms_assets.pipeline.landing_folder import UNDECLARED_CHECK, folder_key
 from dms_assets.pipeline.progress import read_progress
 from dms_assets.reconcile.compare import compare
 from dms_assets.sample.commit_gate import CommitGate
@@ -65,7 +66,11 @@ def test_load_changes_bad_files_and_release(system: System, tmp_path: Path) -> N
 
     quarantine = Quarantine(system.installation.quarantine, system.spec.name)
     reasons = {entry.table: quarantine.report(entry).reason.value for entry in quarantine.entries()}
-    assert reasons == {ADDRESS: "unreadable", PAYMENT: "schema", None: "unknown table"}
+    assert reasons == {ADDRESS: "unreadable", PAYMENT: "schema"}
+    assert stranger.exists(), "a file of an undeclared table waits for its declaration"
+    told = latest_check(system, folder_key(system.spec.name), UNDECLARED_CHECK)
+    assert not told.passed
+    assert "probation.no_such_table: 1 files" in str(told.metadata["found"].value)
     assert held_now(system) == {ADDRESS, PAYMENT}
     after = {item.name: item for item in read_progress(system.installation, system.spec)}
     assert after[REGION].curated_batch > before[REGION]
@@ -201,8 +206,8 @@ def test_dms_that_does_not_answer_is_told(system: System) -> None:
     system.stack.start_local_dms()
 
 
-def latest_check(system: System, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    name = CAPTURE_CHECK if key.path[1] == Layer.LANDING else "present"
+def latest_check(system: System, key: dg.AssetKey, name: str | None = None) -> dg.AssetCheckEvaluation:
+    name = name or (CAPTURE_CHECK if key.path[1] == Layer.LANDING else "present")
     check = dg.AssetCheckKey(key, name)
     record = system.drive.instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
     assert record.event is not None

@@ -1,4 +1,4 @@
-"""The demo's output while it runs: each stage, what it waits for, and how long it took."""
+"""What a command says while it works: each stage, what it waits for, and how long it took."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import click
 
-_TICK_S = 1.5
+_TICK_S = 1.0
 
 
 class StageTimeoutError(TimeoutError):
@@ -18,8 +18,9 @@ class StageTimeoutError(TimeoutError):
 
 @dataclass
 class ProgressLog:
-    """Prints stages as they begin and end, and remembers their seconds."""
+    """Prints stages as they begin and end, and remembers their seconds. `err`: on standard error."""
 
+    err: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
 
@@ -31,15 +32,15 @@ class ProgressLog:
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
         """One stage; its seconds are printed at its end."""
-        click.echo(f"[{self.elapsed:6.1f} s] {title} ...")
+        click.echo(f"[{self.elapsed:6.1f} s] {title} ...", err=self.err)
         began = time.monotonic()
         yield
         self.seconds[title] = time.monotonic() - began
-        click.secho(f"             {'done':>4} in {self.seconds[title]:.1f} s", fg="green")
+        click.secho(f"             {'done':>4} in {self.seconds[title]:.1f} s", fg="green", err=self.err)
 
     def say(self, text: str) -> None:
         """One line inside a stage."""
-        click.echo(f"             {text}")
+        click.echo(f"             {text}", err=self.err)
 
     def wait_until(
         self, look: Callable[[], str | None], timeout_s: float, *, check: Callable[[], None] = lambda: None
