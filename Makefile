@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check lock clean
+.PHONY: help demo dev test lint check lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -7,6 +7,10 @@ help: ## Show this list
 demo: ## A real PostgreSQL to proven curated history, headless, in about five minutes
 	@tools/environment core
 	@.venv/bin/dms-assets demo $(DEMO_ARGS)
+
+dev: ## The whole platform in .dms, with its UI, until Ctrl-C (DEV_ARGS="--port 8080")
+	@tools/environment core
+	@exec .venv/bin/dms-assets dev $(DEV_ARGS)
 
 test: ## All tests, on real parts, two at a time (PYTEST_ARGS="-k landing" for some)
 	@tools/environment dev

@@ -48,8 +48,8 @@ def answer(
 ) -> Answer:
     """The answer to one SELECT (or EXPLAIN, DESCRIBE, SHOW, SUMMARIZE).
 
-    With `as_of` (aware) every current view of a curated table shows what held at that instant; histories, versions
-    and derived tables stay as they are. Nothing can be written, no file and no network be reached. Raises
+    With `as_of` (aware) every current view of a curated table shows what held at that instant; histories and versions
+    stay as they are, and derived tables are refused. Nothing can be written, no file and no network be reached. Raises
     NotPublishedError, or QueryError.
     """
     if not published.is_file():
@@ -159,31 +159,59 @@ def _ask(
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type not in _ASKING:
             raise QueryError("give one question: a single SELECT, EXPLAIN, DESCRIBE, SHOW or SUMMARIZE")
-        read = _read_tables(connection, sql, known)
+        read = _read_relations(connection, sql)
+        tables = {table: covered for table, covered in known.items() if _versions(table) in read}
+        derived = _derived_instants(connection, read)
         if as_of is not None:
-            _refuse_unknown(connection, as_of, {table: known[table] for table in read})
+            _refuse_unknown(connection, as_of, tables)
+            _refuse_derived(as_of, derived)
         found = connection.execute(statements[0])
         columns = tuple(column[0] for column in found.description or ())
         rows = tuple(found.fetchall())
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
-    instants = [covered.complete_to for table in read if (covered := known[table]) is not None]
-    complete = len(instants) == len(read)
-    return Answer(columns, rows, min(instants).astimezone(UTC) if instants and complete else None)
+    instants = [*(covered.complete_to if covered else None for covered in tables.values()), *derived.values()]
+    told = [instant for instant in instants if instant is not None]
+    return Answer(columns, rows, min(told).astimezone(UTC) if told and len(told) == len(instants) else None)
 
 
-def _read_tables(
-    connection: duckdb.DuckDBPyConnection, sql: str, known: Mapping[SourceTable, Covered | None]
-) -> set[SourceTable]:
-    """The curated tables that a question reads, through views too."""
+def _read_relations(connection: duckdb.DuckDBPyConnection, sql: str) -> set[tuple[str, ...]]:
+    """Schema and name of the stored tables that a question reads, through views too."""
     names = {name.partition(" AS ")[0] for name in connection.get_table_names(sql, qualified=True)}
     # In which database depends on how the read copy is bound.
-    read = {tuple(name.split(".")[-2:]) for name in names}
+    return {tuple(name.split(".")[-2:]) for name in names}
+
+
+def _versions(table: SourceTable) -> tuple[str, str]:
+    source, name = table
+    return warehouse_schema(source, name.schema, Layer.CURATED), name.table + VERSIONS
+
+
+def _derived_instants(
+    connection: duckdb.DuckDBPyConnection, read: set[tuple[str, ...]]
+) -> dict[tuple[str, str], datetime | None]:
+    """What each derived table that is read says it is of; None for an empty one."""
+    derived = connection.execute(
+        "select distinct schema_name, table_name from duckdb_columns()"
+        f" where column_name = 'complete_to' and ends_with(schema_name, '_{Layer.DERIVED.value}')"
+    ).fetchall()
     return {
-        (source, name)
-        for source, name in known
-        if (warehouse_schema(source, name.schema, Layer.CURATED), name.table + VERSIONS) in read
+        (schema, name): connection.execute(f"select min(complete_to) from {quote(schema)}.{quote(name)}").fetchall()[0][
+            0
+        ]
+        for schema, name in derived
+        if (schema, name) in read
     }
+
+
+def _refuse_derived(as_of: datetime, derived: Mapping[tuple[str, str], datetime | None]) -> None:
+    """A derived table is of the instant it was built as of, and of no other."""
+    for (schema, name), instant in derived.items():
+        if instant is not None and instant != as_of:
+            raise QueryError(
+                f"{schema}.{name} is derived, and as of {instant.astimezone(UTC).isoformat()}; it cannot answer as of "
+                "another instant: ask the curated tables, or leave --as-of out"
+            )
 
 
 def _refuse_unknown(
@@ -196,9 +224,9 @@ def _refuse_unknown(
             raise QueryError(
                 f"{name} of source {source} is complete to {told} only; ask as of that instant or an earlier one"
             )
-        schema = warehouse_schema(source, name.schema, Layer.CURATED)
+        schema, versions = _versions((source, name))
         first = connection.execute(
-            f"select min(_commit_at) from {quote(schema)}.{quote(name.table + VERSIONS)} where _op = 'LOAD'"
+            f"select min(_commit_at) from {quote(schema)}.{quote(versions)} where _op = 'LOAD'"
         ).fetchall()[0][0]
         if first is None or as_of < first:
             told = first.astimezone(UTC).isoformat() if first else "is not there yet"

@@ -9,9 +9,10 @@ the same before and after.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import dagster as dg
 import sqlalchemy as sa
@@ -41,6 +42,7 @@ _DECISIVE = [
     DagsterEventType.FRESHNESS_STATE_CHANGE,
 ]
 _PAGE = 500
+_Id = TypeVar("_Id", int, str)
 
 
 class InstanceRetention:
@@ -68,6 +70,7 @@ class InstanceRetention:
         """Delete runs that ended long ago, or are more than are kept; those that an asset's state rests on stay."""
         needed = self._needed_runs()
         cutoff = self._now - timedelta(days=self._settings.run_days)
+        old: list[str] = []
         removed = Removed()
         for position, record in enumerate(self._ended_runs()):
             run_id = record.dagster_run.run_id
@@ -75,8 +78,11 @@ class InstanceRetention:
             if recent or run_id in needed:
                 continue
             removed += Removed(1, sum(path.stat().st_size for path in self._files_of(run_id)))
-            if not self._settings.dry_run:
+            old.append(run_id)
+        if not self._settings.dry_run:
+            for run_id in old:
                 self._delete(run_id)
+            self._delete_checks_of(old)
         return removed
 
     def remove_events(self) -> Removed:
@@ -107,7 +113,7 @@ class InstanceRetention:
         return Removed(len(rows), sum(row[1] or 0 for row in rows))
 
     def remove_checks(self) -> Removed:
-        """Delete old results of checks, of deleted runs too; the latest of each check stays."""
+        """Delete old results of checks; the latest of each check stays."""
         cutoff = self._now - timedelta(days=self._settings.event_days)
         with self._storage.index_connection() as connection:
             found = sa.select(_CHECKS.c.id, sa.func.length(_CHECKS.c.evaluation_event)).where(
@@ -159,10 +165,25 @@ class InstanceRetention:
         return {row[0] for row in (*events, *checks)}
 
     def _delete(self, run_id: str) -> None:
-        self._instance.delete_run(run_id)
+        if isinstance(self._storage, SqliteEventLogStorage):
+            # As `delete_run` does it, but for the run's own database: that is not opened, and migrated, to be removed.
+            self._instance.run_storage.delete_run(run_id)
+            with self._storage.index_connection() as connection:
+                self._storage.delete_events_for_run(connection, run_id)
+            self._storage.free_concurrency_slots_for_run(run_id)
+        else:
+            self._instance.delete_run(run_id)
         self._instance.compute_log_manager.delete_logs(prefix=[run_id])
         for path in self._files_of(run_id):
             path.unlink(missing_ok=True)
+
+    def _delete_checks_of(self, runs: Sequence[str]) -> None:
+        """Dagster leaves the results of checks when it deletes their run."""
+        with self._storage.index_connection() as connection:
+            for page in _pages(runs):
+                connection.execute(
+                    _CHECKS.delete().where(_CHECKS.c.run_id.in_(page), _CHECKS.c.id.not_in(_latest_checks()))
+                )
 
     def _files_of(self, run_id: str) -> list[Path]:
         """SQLite keeps a file a run, and leaves it behind, emptied."""
@@ -176,7 +197,7 @@ def _latest_checks() -> sa.Select[tuple[int]]:
     return sa.select(sa.func.max(_CHECKS.c.id)).group_by(_CHECKS.c.asset_key, _CHECKS.c.check_name, _CHECKS.c.partition)
 
 
-def _pages(ids: list[int]) -> Iterator[list[int]]:
+def _pages(ids: Sequence[_Id]) -> Iterator[Sequence[_Id]]:
     for start in range(0, len(ids), _PAGE):
         yield ids[start : start + _PAGE]
 

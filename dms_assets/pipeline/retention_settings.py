@@ -50,7 +50,7 @@ class RetentionSettings(dg.Config):
         "thousands a day.",
     )
     event_days: int = Field(
-        default=7,
+        default=3,
         ge=1,
         description="Events that sensors reported without a run, results of checks, automation's evaluations and logs "
         "of ticks are removed at this age. The latest of every asset and check always stays.",

@@ -103,7 +103,7 @@ class _Validation:
         expected = landed_schema(self._table.metadata, self._table.columns, self._file.kind)
         schema = check_schema(parquet.schema, expected)
         if not schema.passed:
-            return FileVerdict(parquet.rows, Reason.SCHEMA, (_readable(), schema))
+            return FileVerdict(parquet.rows, Reason.SCHEMA, (schema,))
         names = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
         types = {name: expected.all[name] for name in names}
         self._rules = table_rules(

@@ -29,9 +29,14 @@ def quarantine_page(installation: Installation, source: str) -> HTMLResponse:
     causes: dict[str, list[_Row]] = {}
     for row in sorted(_rows(quarantine, waiting), key=lambda row: (row.report.reason, row.report.at)):
         causes.setdefault(row.report.reason.value, []).append(row)
+    first: dict[str, str] = {}
+    for row in (row for listed in causes.values() for row in listed):
+        first.setdefault(str(row.entry.table), row.entry.entry_id)
     closed = sorted(_rows(quarantine, decided), key=lambda row: row.report.at, reverse=True)
     hidden = max(len(waiting) - _SHOWN, 0) + max(len(decided) - _SHOWN, 0)
-    return render("quarantine.html", source=source, causes=causes, closed=closed, hidden=hidden)
+    # The first page links to the first file of a table.
+    anchors = {entry_id: table for table, entry_id in first.items()}
+    return render("quarantine.html", source=source, causes=causes, closed=closed, hidden=hidden, anchors=anchors)
 
 
 def _rows(quarantine: Quarantine, entries: list[Entry]) -> list[_Row]:

@@ -32,7 +32,7 @@ CHANGES = """
               from office_app_curated.thing_versions where _op <> 'LOAD') as log where _op <> 'D';
     create view office_app_curated.thing as
         select id, name from office_app_curated.thing_history where is_current;
-    create table sums_derived.things as select 1 as things;
+    create table sums_derived.things as select 1 as things, timestamptz '2026-01-02 00:00:00+00' as complete_to;
 """
 COMPLETE_TO = datetime(2026, 1, 3, tzinfo=UTC)
 
@@ -82,7 +82,16 @@ def test_the_instant_the_answer_is_complete_to_is_told(home: Path) -> None:
     assert "2026" not in found.stdout
     told = json.loads(ask(home, "--format", "json", "from office_app_curated.thing_history").stdout)
     assert told["complete_to"] == "2026-01-03T00:00:00+00:00"
-    assert json.loads(ask(home, "--format", "json", "from sums_derived.things").stdout)["complete_to"] is None
+    derived = json.loads(ask(home, "--format", "json", "from sums_derived.things, office_app_curated.thing").stdout)
+    assert derived["complete_to"] == "2026-01-02T00:00:00+00:00", "the earlier of the two"
+    assert json.loads(ask(home, "--format", "json", "select 1").stdout)["complete_to"] is None
+
+
+def test_a_derived_table_answers_as_of_its_own_instant_only(home: Path) -> None:
+    assert ask(home, "--as-of", "2026-01-02T00:00:00Z", "from sums_derived.things").exit_code == 0
+    found = ask(home, "--as-of", "2026-01-01T12:00:00Z", "from sums_derived.things")
+    assert found.exit_code == 1
+    assert "sums_derived.things is derived, and as of 2026-01-02T00:00:00+00:00" in found.stderr
 
 
 def test_formats(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""The stack as an operator meets it: up, a child that dies, sync, down, up again, and a supervisor that is killed."""
+"""The stack as an operator meets it: up, a child that dies, sync, down, dev, a supervisor that is killed, sync."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from typing import Any
 
 import duckdb
 import psutil
+import psycopg
 import pytest
 
 from dms_assets.sample.connection import read_secret
 from dms_assets.stack.leftovers import find_leftovers
+from dms_assets.stack.stack_file import read_stack_file
 from tests.local_dms.service import until
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.timeout(600)]
@@ -29,9 +31,11 @@ class Stack:
     def __init__(self, home: Path) -> None:
         self.home = home
 
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "dms_assets.cli", *arguments, "--dir", str(self.home)]
+
     def run(self, *arguments: str, status: int = 0) -> str:
-        command = [sys.executable, "-m", "dms_assets.cli", *arguments, "--dir", str(self.home)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=500, check=False)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
 
@@ -73,7 +77,7 @@ def curated_rows(warehouse: str) -> int:
     return int(row[0])
 
 
-def test_up_kill_sync_down_and_up_again(stack: Stack) -> None:
+def test_the_life_of_a_stack(stack: Stack) -> None:
     assert stack.json("stack", "status", status=NOT_RUNNING)["state"] == "down"
     first = stack.up()
     assert stack.up()["pid"] == first["pid"], "up again changes nothing"
@@ -102,23 +106,31 @@ def test_up_kill_sync_down_and_up_again(stack: Stack) -> None:
     stack.run("stack", "down")
     stack.json("stack", "status", status=NOT_RUNNING)
 
-    # The next one goes on: same addresses, and the task captures without being started.
-    again = stack.up()
-    assert again["urls"] == status["urls"]
-    assert again["databases"] == status["databases"]
+    # The next one goes on, in a terminal this time: same addresses, and the task captures without being started.
+    log = stack.home.with_name("dev.log")
+    with log.open("wb") as output:
+        dev = subprocess.Popen(stack.command("dev", "--no-workload"), stdout=output, stderr=subprocess.STDOUT)
+    again = until(lambda: running(stack, dev), 120)
+    assert {name: again[name] for name in ("urls", "databases")} == {
+        name: status[name] for name in ("urls", "databases")
+    }
+    assert "DMS Assets is up" in until(log.read_text)
     insert_region(Path(status["paths"]["secrets"]))
+
+    # A supervisor that is killed leaves everything running; down ends it.
+    dev.kill()
+    dev.wait()
+    assert len(stack.processes()) >= len(again["processes"]), "the kill left its children"
+    stack.json("stack", "status", status=NOT_RUNNING)
+    assert stack.run("stack", "down") == "stopped\n"
+    assert stack.processes() == []
+
+    # Without a stack sync starts one for the time being.
     before = curated_rows(warehouse)
     synced = stack.json("sync")
     assert synced["settled"]
     assert [table["table"] for table in synced["tables"] if table["files"]] == ["probation.region"]
     assert curated_rows(warehouse) == before + 1
-
-    # A supervisor that is killed leaves everything running; down ends it.
-    os.kill(again["pid"], signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(again["pid"]) or zombie(again["pid"]))
-    assert len(stack.processes()) >= len(again["processes"]), "the kill left its children"
-    stack.json("stack", "status", status=NOT_RUNNING)
-    assert stack.run("stack", "down") == "stopped\n"
     assert stack.processes() == []
 
 
@@ -129,11 +141,12 @@ def restart_of(stack: Stack, name: str, victim: int) -> Any:
 
 
 def insert_region(secrets: Path) -> None:
-    import psycopg
-
     with psycopg.connect(read_secret(secrets / "probation__dms.json").dsn) as connection:
         connection.execute("insert into probation.region (code, name) values ('ZZ99', 'New')")
 
 
-def zombie(pid: int) -> bool:
-    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+def running(stack: Stack, dev: subprocess.Popen[bytes]) -> Any:
+    assert dev.poll() is None
+    time.sleep(0.1)
+    found = read_stack_file(stack.home)
+    return found.to_json() if found is not None and found.pid == dev.pid and found.state == "up" else None

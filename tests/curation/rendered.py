@@ -39,9 +39,12 @@ class Rendered:
 
 
 def project_copy(folder: Path) -> Path:
-    """The dbt project without its models."""
+    """The dbt project without its models, and what is said of them."""
     copy = folder / "dbt_project"
     shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs", "models"))
+    shutil.rmtree(copy / "tests" / "derived")
+    project = copy / "dbt_project.yml"
+    project.write_text(project.read_text(encoding="utf-8").partition("\nmodels:")[0], encoding="utf-8")
     return copy
 
 

@@ -45,11 +45,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     )
     described = {"name": "sums__things", "columns": [{"name": n, "data_type": t} for n, t in columns]}
     folder.joinpath("sums__things.yml").write_text(json.dumps({"version": 2, "models": [described]}))
-    project = made.target.project_dir / "dbt_project.yml"
-    kept = project.read_text().partition("\nmodels:")[0]
-    project.write_text(
-        f"{kept}\nmodels: {{dms_assets: {{derived: {{+materialized: table, +schema: sums_derived}}}}}}\n"
-    )
+    with (made.target.project_dir / "dbt_project.yml").open("a") as project:
+        project.write("\nmodels: {dms_assets: {derived: {+materialized: table, +schema: sums_derived}}}\n")
     return made
 
 

@@ -107,7 +107,7 @@ def test_automation_asks_for_nothing_after_retention(instance: dg.DagsterInstanc
     settled = dg.evaluate_automation_conditions(DEFINITIONS, instance, cursor=settled.cursor)
     assert settled.total_requested == 0
     assert retention(instance).remove_runs().count == 4
-    assert retention(instance).remove_checks().count == 2
+    assert count(instance, AssetCheckExecutionsTable) == 1, "results of deleted runs, but the latest"
     after = dg.evaluate_automation_conditions(DEFINITIONS, instance, cursor=settled.cursor)
     assert after.total_requested == 0
     run(instance, "table")

@@ -19,7 +19,7 @@ from dms_assets.model.task_state import TABLE_COMPLETED
 from dms_assets.pipeline import reconciliation_checks
 from dms_assets.pipeline.keys import table_key
 from dms_assets.pipeline.progress import read_progress
-from dms_assets.pipeline.reconciliation import Limits, Reconciler
+from dms_assets.pipeline.reconciliation import Reconciler
 from dms_assets.pipeline.reconciliation_checks import RECONCILED_CHECK
 from dms_assets.pipeline.reconciliation_store import ReconciliationStore, read_last_reconciliation
 from dms_assets.pipeline.reload import ReloadStore
@@ -36,7 +36,7 @@ PAYMENT = TableName("probation", "payment")
 
 def sensors_go_on(system: System, _: float) -> None:
     """Between two looks of a reconciliation the daemon would have done this, but for what is derived."""
-    for _ in range(4):
+    for _ in range(3):
         system.drive.tick(f"{system.spec.name}_dms_sensor")
         time.sleep(2)
     system.drive.tick(f"{system.spec.name}_landing_sensor")
@@ -63,15 +63,23 @@ def told(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
 def test_a_truncated_table_is_found_and_repaired_by_the_reload_job(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patient = partial(Reconciler, pause=partial(sensors_go_on, system), limits=Limits(timeout_s=120))
-    monkeypatch.setattr(reconciliation_checks, "Reconciler", patient)
     system.load()
     state, names = system.installation.state, system.spec.table_names
-    with Workload(system.postgres.dsn, CommitGate(), rate=40.0, seed=3) as workload:
-        until(lambda: workload.counts()["transactions"] > 100)
-        before = workload.counts()["transactions"]
-        quiet = evaluate(system, names)
-        assert workload.counts()["transactions"] > before, "the source was not quiet while it was compared"
+    workload = Workload(system.postgres.dsn, CommitGate(), rate=40.0, seed=3)
+    after: list[int] = []
+
+    def go_on(seconds: float) -> None:
+        """The source was busy at the first instant, and goes on for a while; keys are settled when it is quieter."""
+        sensors_go_on(system, seconds)
+        if not after:
+            after.append(workload.stop()["transactions"])
+
+    monkeypatch.setattr(reconciliation_checks, "Reconciler", partial(Reconciler, pause=go_on))
+    workload.start()
+    until(lambda: workload.counts()["transactions"] > 100)
+    before = workload.counts()["transactions"]
+    quiet = evaluate(system, names)
+    assert after[0] > before, "the source was not quiet while it was read"
     assert {name for name, found in quiet.items() if not found.passed} == set()
     assert set(quiet) == set(names)
     last = read_last_reconciliation(state, system.spec.name)
