@@ -17,12 +17,13 @@ MAX_BODY_BYTES = 4 * 2**20
 """How much a request may carry. The largest that the stock UI sends, a run config, is far below."""
 
 GRAPHQL = "/graphql"
+PLATFORM = "/platform"
 REPORTS = ("/report_asset_materialization", "/report_asset_check", "/report_asset_observation")
 _DATA = (GRAPHQL, *REPORTS, "/logs", "/download_debug", "/server_info", "/dagit_info")
 # It reads a file that the request names, from the code server's disk.
 _CLOSED = ("/notebook", "/dagit/notebook")
 _UNSAFE_PATH = re.compile(r"[\x00-\x1f\x7f\\]|//|/\.{1,2}(?:/|$)")
-_ENCODED = re.compile(rb"%(?:2[eEfF]|5[cC]|00)")
+_ENCODED = re.compile(rb"%(?:2[eE]|5[cC]|00)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,8 @@ def _path(policy: Policy, head: Head) -> Refusal | None:  # noqa: ARG001 every r
         or _UNSAFE_PATH.search(head.path) is not None
         # A second decoding somewhere behind us must not make another path of it.
         or _UNSAFE_PATH.search(unquote_to_bytes(head.path.encode("utf-8", "surrogatepass")).decode("latin-1"))
-        # What the rules below look at is written as it is.
-        or b"%" in first
-        or (head.below(*_DATA) and _ENCODED.search(head.raw_path))
+        # What is no page of the UI is written as it is; the UI's own addresses have anything in them.
+        or (head.below(*_DATA, *_CLOSED, PLATFORM) and (b"%" in first or _ENCODED.search(head.raw_path)))
     )
     remedy = "write it without . and .. and doubled or encoded slashes"
     return Refusal(400, "the path is not in its plain form", remedy) if strange else None

@@ -77,7 +77,7 @@ def test_links_to_our_pages_leave_the_application(ui: Watched, name: str, shown:
     """A Markdown link in the description, and a MetadataValue.url."""
     page = ui.open(f"/assets/{OFFENDER}")
     link = page.locator("a[href^='/platform/lineage/']").filter(has_text=shown).first
-    link.scroll_into_view_if_needed()
+    link.wait_for()
     ui.shot(f"asset-with-link-in-{name}")
     if link.get_attribute("target") == "_blank":
         with page.context.expect_page() as opened:

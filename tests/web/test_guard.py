@@ -110,6 +110,7 @@ HOSTILE = [
     _get("encoded dot segments", 400, "/platform/%2e%2e/graphql"),
     _get("twice encoded dot segments", 400, "/platform/%252e%252e/graphql"),
     _get("doubled slash", 400, "//graphql?query=%7Bversion%7D"),
+    _get("encoded first letter of ours", 400, "/%70latform"),
     _get("encoded first letter", 400, "/%67raphql?query=%7Bversion%7D"),
     Hostile("encoded report path", 400, target=f"/report_asset_materializ%61tion/{ASSET}"),
     Hostile("encoded slash in a report path", 400, target=f"{REPORTS[0]}%2F{ASSET}"),
@@ -172,6 +173,11 @@ def test_own_requests_are_answered(server: WebServer, name: str, headers: tuple[
 def test_loopback_names_are_ours_on_any_port(server: WebServer, host: str) -> None:
     """A tunnel has another port."""
     assert server.ask("GET", "/platform/static/platform.css", [("Host", host)]).status == 200
+
+
+@pytest.mark.parametrize("path", ["/asset-groups~group%3A%22a_b%22/a%2Fb", "/assets/a%2Fb/c%25d", "/runs?q%5B0%5D=x"])
+def test_addresses_that_the_ui_makes_can_be_opened_again(server: WebServer, path: str) -> None:
+    assert server.ask("GET", path).status == 200
 
 
 def test_a_link_from_elsewhere_opens_a_page(server: WebServer) -> None:
