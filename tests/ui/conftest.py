@@ -27,9 +27,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UiPlatform]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(platform: UiPlatform) -> Iterator[Browser]:
-    """After the platform: Playwright's event loop would not let Dagster run its own in this thread."""
+    """After the platform, and ended with the module: while Playwright runs, no other event loop can in this thread,
+
+    and Dagster needs one for automation conditions.
+    """
     with chromium() as found:
         yield found
 
