@@ -4,7 +4,7 @@
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## A real PostgreSQL to proven curated history, headless, in about five minutes
+demo: ## A real PostgreSQL to proven curated history, headless, in about four minutes
 	@tools/environment core
 	@.venv/bin/dms-assets demo $(DEMO_ARGS)
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc  # type: ignore[import-untyped]
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,6 +100,9 @@ def read_source(
 
     Raises SourceChangedError if a table or column is gone, NoComparisonError for a type without a rule.
     """
+    # It imports polars, which must not be in the process that runs are forked from.
+    import adbc_driver_postgresql.dbapi as adbc  # type: ignore[import-untyped] # noqa: PLC0415
+
     folder.mkdir(parents=True, exist_ok=True)
     columns = postgres_columns(snapshot.connection, tables)
     rows: dict[TableName, int] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from importlib.resources import as_file, files
+import json
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 import dagster as dg
 
@@ -19,8 +20,8 @@ def prepare(dagster_home: Path) -> None:
     dagster_home.mkdir(parents=True, exist_ok=True)
     target = dagster_home / "dagster.yaml"
     if not target.exists():
-        with as_file(files("dms_assets.stack") / "dagster.yaml") as shipped:
-            shutil.copyfile(shipped, target)
+        shipped = (files("dms_assets.stack") / "dagster.yaml").read_text(encoding="utf-8")
+        target.write_text(Template(shipped).substitute(DAGSTER_HOME=json.dumps(str(dagster_home))), encoding="utf-8")
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         # Runs are children of the code server, which is about to start: those under way ended with an earlier one.
         for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):

@@ -91,6 +91,7 @@ class StackProcess:
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask it to end, wait so long, then end what is left of it and of the processes it started."""
         family = self._family()
+        patience = FAMILY_TIMEOUT_S
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -98,8 +99,9 @@ class StackProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+                patience = 0.0
         # Not asked but killed: a run that ends itself counts as failed, one that vanished is started again.
-        _, alive = psutil.wait_procs(family, timeout=FAMILY_TIMEOUT_S)
+        _, alive = psutil.wait_procs(family, timeout=patience)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,12 +49,12 @@ class UiPlatform:
 
 def _settings(environment: Environment) -> None:
     """Those of a stack, but runs start at once: there is no daemon to take them from a queue."""
-    settings = yaml.safe_load((files("dms_assets.stack") / "dagster.yaml").read_text(encoding="utf-8"))
+    prepare(environment.dagster_home)
+    file = environment.dagster_home / "dagster.yaml"
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     settings["run_coordinator"] = {"module": "dagster.core.run_coordinator", "class": "DefaultRunCoordinator"}
     del settings["concurrency"]
-    environment.dagster_home.mkdir(parents=True)
-    (environment.dagster_home / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    prepare(environment.dagster_home)
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 def _hold(system: System) -> Entry:
