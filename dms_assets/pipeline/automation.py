@@ -6,9 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+AGAIN_CRON = "*/10 * * * *"
+"""When what was asked for and came to nothing is asked for again."""
+
 
 def follow(also: dg.AutomationCondition[Any] | None = None) -> dg.AutomationCondition[Any]:
-    """Run when something upstream is new, or when the asset itself was never made; once for each, not at a failure.
+    """Run when something upstream is new, or when the asset itself was never made; once for each.
 
     Differs from `eager` in what loses no update:
 
@@ -16,7 +19,9 @@ def follow(also: dg.AutomationCondition[Any] | None = None) -> dg.AutomationCond
       reported a second before it would never be built;
     - an update that comes while a run is under way is followed by another: `eager` counts everything as handled when
       the run ends;
-    - so is one that is seen in the very look after the request, where a reset would win over it.
+    - so is one that is seen in the very look after the request, where a reset would win over it;
+    - a request that came to nothing, because its run could not be started, failed or was cancelled, is repeated every
+      ten minutes until a run brings the asset up to date.
 
     `also` is one more reason to run.
     """
@@ -25,6 +30,8 @@ def follow(also: dg.AutomationCondition[Any] | None = None) -> dg.AutomationCond
     reason = dg.AutomationCondition.missing().newly_true() | updated
     if also is not None:
         reason |= also
+    behind = updated.since(dg.AutomationCondition.newly_updated())
+    reason |= behind & dg.AutomationCondition.cron_tick_passed(AGAIN_CRON)
     return (
         reason.since(handled)
         & ~dg.AutomationCondition.any_deps_missing()

@@ -1,8 +1,10 @@
 """What follows what, evaluated by Dagster itself on a real instance."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
@@ -10,6 +12,7 @@ from dms_assets.pipeline.automation import curation_condition, follow
 from dms_assets.pipeline.blocking_checks import evaluations
 from dms_assets.pipeline.hold import Verdict
 
+NOON = datetime(2026, 11, 22, 12, 1, tzinfo=UTC)
 SOURCE, COPY = dg.AssetKey(["src", "validated", "s", "t"]), dg.AssetKey("copy")
 
 
@@ -32,8 +35,15 @@ def definitions(*, checked: bool = False, while_running: Callable[[], None] = la
     return dg.Definitions(assets=[source, copy], asset_checks=[held])
 
 
-def requested(defs: dg.Definitions, instance: dg.DagsterInstance, cursor: object = None) -> tuple[bool, object]:
-    result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)  # type: ignore[arg-type]
+def requested(
+    defs: dg.Definitions, instance: dg.DagsterInstance, cursor: object = None, later: timedelta = timedelta()
+) -> tuple[bool, object]:
+    result = dg.evaluate_automation_conditions(
+        defs,
+        instance,
+        cursor=cursor,  # type: ignore[arg-type]
+        evaluation_time=NOON + later,
+    )
     return result.get_num_requested(COPY) == 1, result.cursor
 
 
@@ -72,6 +82,29 @@ def test_each_update_is_followed_once() -> None:
     assert not asked
     report(instance)
     assert requested(defs, instance, cursor)[0]
+
+
+@pytest.mark.parametrize("cause", ["never started", "failed", "cancelled"])
+def test_a_request_that_came_to_nothing_is_repeated_until_it_is_done(cause: str) -> None:
+    instance, defs = dg.DagsterInstance.ephemeral(), definitions()
+    dg.materialize([defs.resolve_assets_def(COPY), defs.resolve_assets_def(SOURCE)], instance=instance)
+    _, cursor = requested(defs, instance)
+    report(instance)
+    asked, cursor = requested(defs, instance, cursor)
+    assert asked
+    if cause != "never started":
+        job = defs.resolve_implicit_global_asset_job_def()
+        run = instance.create_run_for_job(job, asset_selection=frozenset({COPY}))
+        instance.report_run_failed(run) if cause == "failed" else instance.report_run_canceled(run)
+    asked, cursor = requested(defs, instance, cursor, timedelta(minutes=8))
+    assert not asked
+    for minutes, due in ((11, True), (12, False), (21, True), (22, False)):
+        asked, cursor = requested(defs, instance, cursor, timedelta(minutes=minutes))
+        assert asked == due, f"{minutes} minutes later"
+    dg.materialize([defs.resolve_assets_def(COPY)], instance=instance)
+    for minutes in (23, 31, 41):
+        asked, cursor = requested(defs, instance, cursor, timedelta(minutes=minutes))
+        assert not asked
 
 
 def test_an_update_right_after_a_request_is_not_lost() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -16,7 +17,7 @@ from random import Random
 from botocore.exceptions import EndpointConnectionError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from dms_assets.curation.dbt_run import DbtTarget, build
+from dms_assets.curation.dbt_run import DbtTarget
 from dms_assets.curation.generate import generate_models
 from dms_assets.demo.recording import record_instant
 from dms_assets.dms import control
@@ -36,10 +37,11 @@ from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.model.task_state import TABLE_COMPLETED, TaskState
+from dms_assets.pipeline.dbt_build import build_models
+from dms_assets.pipeline.dbt_catalogue import prepare_dbt, read_catalogue
 from dms_assets.pipeline.ingestion import Ingestion
 from dms_assets.pipeline.resources import DmsResource
 from dms_assets.pipeline.task_poll import poll_task_patiently
-from dms_assets.pipeline.warehouse_step import WarehouseStep
 from dms_assets.reconcile.compare import compare
 from dms_assets.reconcile.comparison import TableComparison
 from dms_assets.reconcile.source_state import SourceState
@@ -50,6 +52,8 @@ from tests.curation.rendered import project_copy
 from tests.local_dms.service import until
 from tests.simulation.sessions import SCHEMA, Sessions
 from tests.simulation.steps import FAILPOINTS, Plan, Step
+
+_LOG = logging.getLogger(__name__)
 
 SOURCE = "sim"
 PATIENCE_S = 60.0
@@ -146,6 +150,7 @@ class World:
         project = project_copy(self.folder)
         generate_models(self.spec, self.tables, project / "models" / "curated" / SOURCE)
         self.target = DbtTarget(project, self.folder / "target", self.stack.environment.warehouse_file)
+        prepare_dbt(self.target)
 
     def _begin(self) -> None:
         self.stack.start_local_dms()
@@ -282,13 +287,11 @@ class World:
     # Curated
 
     def curate(self) -> bool:
-        step = WarehouseStep(self.installation, [self.spec])
-        tables = {(SOURCE, table.name) for table in self.tables}
-        pinned = step.pin(tables)
-        assert not step.held(tables)
-        refresh = step.bind(pinned, datetime.now(UTC))
-        build(self.target, ["*"], full_refresh=bool(refresh)).raise_for_failures()
-        step.publish()
+        """As a run of the platform builds, all models of all tables that are not held."""
+        models = read_catalogue(self.target).models
+        built = build_models(self.installation, [self.spec], self.target, models, _LOG)
+        for result in built.results:
+            result.raise_for_failures()
         return True
 
     def record(self) -> bool:
