@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint check lock clean
+.PHONY: help demo dev test lint check scorecard scorecard-quick lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## A real PostgreSQL to proven curated history, headless, in about four minutes
 	@tools/environment core
@@ -25,6 +25,14 @@ lint: ## Format, lint, types, import rules
 
 check: lint ## Lint, then what is generated: locks in step with pyproject.toml, dbt models with the metadata
 	@tools/lock --check
+
+scorecard: ## Measure the figures of reliability, into docs/reliability.md; about an hour
+	@tools/environment dev
+	@.venv/bin/python -m tests.scorecard --write $(SCORECARD_ARGS)
+
+scorecard-quick: ## The reduced scorecard: five minutes at most
+	@tools/environment dev
+	@.venv/bin/python -m tests.scorecard --quick $(SCORECARD_ARGS)
 
 lock: ## Write the lock files anew from pyproject.toml
 	@tools/environment dev

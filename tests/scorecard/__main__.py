@@ -1,0 +1,47 @@
+"""`python -m tests.scorecard [--quick] [--only R1 --only R2] [--seed N] [--json FILE] [--write]`: the scorecard."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from tests.scorecard.report import document, print_figures, write
+from tests.scorecard.run import chosen, run
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="The reduced run: five minutes at most.")
+@click.option("--only", multiple=True, metavar="ID", help="Only this row; may be given again.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option(
+    "--write", "publish", is_flag=True, help="Put the figures into docs/reliability.md and docs/scorecard.json."
+)
+def main(*, quick: bool, only: tuple[str, ...], seed: int, target: Path | None, publish: bool) -> None:
+    """Measure the figures of reliability. Exit status 1 if one misses its target."""
+    if publish and (quick or only):
+        raise click.UsageError("--write takes a full run: without --quick and --only")
+    logging.basicConfig(level=logging.ERROR)
+    console = Console(width=max(160, Console().width))
+    wanted, figures = chosen(only, quick=quick), []
+    for figure in run(wanted, seed, quick=quick):
+        figures.append(figure)
+        verdict = "pass" if figure.passed else "FAIL"
+        console.print(f"{figure.row.id} {verdict} after {figure.took_s:.0f} s, seed {seed}: {figure.row.question}")
+    print_figures(console, figures)
+    if target is not None:
+        target.write_text(json.dumps(document(figures, quick=quick, seed=seed), indent=1) + "\n", encoding="utf-8")
+    if publish:
+        write(figures, DOCS / "reliability.md", DOCS / "scorecard.json", seed=seed)
+    sys.exit(0 if all(figure.passed for figure in figures) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One module for each row: it names a ROW, whose `measure` does it on real parts."""
