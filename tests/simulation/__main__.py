@@ -1,45 +1,44 @@
-"""`python -m tests.simulation --seed N [--seeds M] [--shrink] [--trace]`: simulations, or one again."""
+"""`python -m tests.simulation --seed N [--seeds M] [--jobs J] [--shrink] [--trace]`: simulations, or one again."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import click
 
-from tests.simulation.simulation import DifferenceError, run, shrink
+from tests.simulation.many import run_seed, run_seeds
+from tests.simulation.simulation import shrink
 from tests.simulation.steps import make_plan
 
 
 @click.command()
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--seeds", type=int, default=1, show_default=True, help="So many, one after the other.")
+@click.option("--seeds", type=int, default=1, show_default=True, help="So many, from this one on.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="So many side by side.")
 @click.option("--length", type=int, default=300, show_default=True, help="Steps.")
 @click.option("--shrink", "cut", is_flag=True, help="Cut a failing one down to the steps that matter.")
-@click.option("--trace", is_flag=True, help="Tell each step as it is done.")
-def main(seed: int, seeds: int, length: int, cut: bool, trace: bool) -> None:
+@click.option("--trace", is_flag=True, help="Tell each step as it is done; one job only.")
+def main(seed: int, seeds: int, jobs: int, length: int, cut: bool, trace: bool) -> None:
+    """Exit status 1 if curated differs from the source, or a part breaks."""
     if trace:
         logging.basicConfig(level=logging.WARNING)
         logging.getLogger("tests.simulation").setLevel(logging.INFO)
+    folder = Path(tempfile.mkdtemp(prefix="simulations-"))
+    here = (run_seed(number, length, folder) for number in range(seed, seed + seeds))
     failed = 0
-    for number in range(seed, seed + seeds):
-        folder = Path(tempfile.mkdtemp(prefix=f"simulation-{number}-"))
-        plan, started = make_plan(number, length), time.monotonic()
-        try:
-            counts = run(plan, folder)
-        except DifferenceError as error:
-            failed += 1
-            click.echo(str(error))
-            if cut:
-                for step in shrink(plan, plan.steps[: error.done], folder, 40).steps:
-                    click.echo(f"  {step}")
+    for result in here if jobs == 1 else run_seeds(seed, seeds, length, folder, jobs=jobs):
+        if not result.told:
+            click.echo(f"seed {result.seed}: equal, {result.seconds:.0f} s, {dict(result.counts)}")
             continue
-        click.echo(f"seed {number}: equal, {time.monotonic() - started:.0f} s, {dict(counts)}")
-        shutil.rmtree(folder)
+        failed += 1
+        click.echo(f"{result.told}\nIts folder: {folder / f'simulation-{result.seed}'}")
+        if cut and result.done is not None:
+            plan = make_plan(result.seed, length)
+            for step in shrink(plan, plan.steps[: result.done], folder / f"cut-{result.seed}", 40).steps:
+                click.echo(f"  {step}")
     sys.exit(1 if failed else 0)
 
 

@@ -47,9 +47,10 @@ from dms_assets.reconcile.comparison import TableComparison
 from dms_assets.reconcile.source_state import SourceState
 from dms_assets.sample.commit_gate import CommitGate
 from dms_assets.sample.postgres import EmbeddedPostgres
-from dms_assets.stack.local_stack import LocalStack
+from dms_assets.validation.worker_process import ValidationWorker
 from tests.curation.rendered import project_copy
 from tests.local_dms.service import until
+from tests.simulation.forked_dms import ForkedStack
 from tests.simulation.sessions import SCHEMA, Sessions
 from tests.simulation.steps import FAILPOINTS, Plan, Step
 
@@ -63,6 +64,16 @@ _patiently = retry(
     retry=retry_if_exception_type(EndpointConnectionError), stop=stop_after_delay(60), wait=wait_fixed(0.5)
 )
 """Again until Local DMS answers, which a failpoint may have ended."""
+
+
+class KeptWorker(ValidationWorker):
+    """A validation process that outlives the runs that use it; ended by `end`."""
+
+    def close(self) -> None:
+        """Nothing: the next run uses it too."""
+
+    def end(self) -> None:
+        super().close()
 
 
 class Landing(FolderStore):
@@ -103,7 +114,7 @@ class World:
 
     def __enter__(self) -> World:
         with ExitStack() as stack:
-            self.stack = stack.enter_context(LocalStack(self.folder / "home"))
+            self.stack = stack.enter_context(ForkedStack(self.folder / "home"))
             before = dict(os.environ)
             stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
             self.stack.adopt_environment()
@@ -131,6 +142,8 @@ class World:
             self.landing = Landing(self.stack.environment.landing_dir)
             self.installation.__dict__["landing"] = self.landing
             self.dms = DmsResource(region_name=self.stack.environment.region)
+            self.worker = KeptWorker()
+            stack.callback(self.worker.end)
             self._reflect()
             stack.callback(self._stop_watching)
             self._begin()
@@ -174,7 +187,7 @@ class World:
         """Start Local DMS again whenever a failpoint ended it; its task goes on by itself."""
         while not self._ending.wait(0.1):
             with self._dms_lock:
-                process = self.stack.local_dms
+                process = self.stack.forked
                 if process is not None and process.returncode == KILLED_STATUS:
                     self.counts["DMS killed"] += 1
                     self.stack.start_local_dms()
@@ -188,8 +201,8 @@ class World:
         """Restart Local DMS so that it dies at a failpoint, in one of its next cycles."""
         failpoint = FAILPOINTS[step.seed % len(FAILPOINTS)]
         with self._dms_lock:
-            assert self.stack.local_dms is not None
-            self.stack.local_dms.stop()
+            assert self.stack.forked is not None
+            self.stack.forked.stop()
             self.stack.start_local_dms(f"{failpoint}=kill@{step.number % 3 + 1}")
         return True
 
@@ -268,6 +281,7 @@ class World:
         StreamStore(self.installation.state, SOURCE).register(task)
         PollStore(self.installation.state, SOURCE).record(task, datetime.now(UTC))
         with Ingestion(self.installation, self.spec, self.dms) as ingestion:
+            ingestion._worker = self.worker
             outcomes = [ingestion.take(table.name) for table in self.tables]
         self.landing.late = None
         self.counts["batches"] += sum(outcome.committed for outcome in outcomes)

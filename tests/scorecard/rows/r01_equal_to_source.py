@@ -1,0 +1,64 @@
+"""R1: whole pipelines under random work and faults, equal to the source at every recorded instant."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.scorecard.figure import Budget, Outcome, Row
+from tests.simulation.many import SeedResult, run_seeds
+from tests.simulation.steps import Do
+
+WANTED = 50
+ALWAYS = ("commits", "batches", "instants of tables compared")
+NAMES: dict[str, str] = {
+    "commits": Do.COMMIT,
+    "batches": "batches",
+    "instants of tables compared": "tables compared",
+    "keys moved or swapped": Do.MOVE,
+    "roll-backs to a savepoint": Do.ROLLBACK_TO,
+    "prepared transactions": Do.PREPARE,
+    "reloads": Do.RELOAD,
+    "resumes": Do.RESUME,
+    "kills of DMS (137)": "DMS killed",
+    "files delivered twice": Do.DUPLICATE,
+    "TRUNCATEs": Do.TRUNCATE,
+    "rewrites by DDL": Do.REWRITE,
+    "divergences found and repaired": "divergences found",
+}
+
+
+def measure(budget: Budget) -> Outcome:
+    """As many seeds as the budget allows, 50 at most; the reduced run takes two short ones."""
+    counts: Counter[str] = Counter()
+    seeds: list[int] = []
+    failed: list[SeedResult] = []
+    wanted, length, checkpoints = (2, 60, 1) if budget.quick else (WANTED, 300, 3)
+    for result in run_seeds(
+        budget.seed, wanted, length, budget.folder, jobs=2, seconds=budget.seconds, checkpoints=checkpoints
+    ):
+        seeds.append(result.seed)
+        counts.update(result.counts)
+        if result.told:
+            failed.append(result)
+    observed = {name: counts[key] for name, key in NAMES.items() if not budget.quick or name in ALWAYS}
+    if failed:
+        return Outcome(
+            f"{len(failed)} of {len(seeds)} seeds differ: {failed[0].told}", holds=False, observed=observed, seeds=seeds
+        )
+    compared = counts["tables compared"]
+    return Outcome(
+        f"{len(seeds)} seeds, 0 differences among {compared:,} instants of tables",
+        holds=budget.quick or len(seeds) >= WANTED,
+        observed=observed,
+        seeds=sorted(seeds),
+    )
+
+
+ROW = Row(
+    "R1",
+    "Random work with faults: curated equals the source at every recorded instant",
+    f"{WANTED} seeds, 0 differences",
+    1200,
+    40,
+    measure,
+)
