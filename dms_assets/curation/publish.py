@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from dms_assets.curation.warehouse import open_warehouse
+from dms_assets.model.failpoints import reach
 from dms_assets.model.names import Layer, quote
 
 _CHUNK = 16 * 1024 * 1024
@@ -29,6 +30,7 @@ def publish(warehouse: Path, published: Path) -> None:
         _copy_locked(warehouse, copy)
         _drop_validated(copy)
         _sync(copy)
+        reach("build.before_swap")
         copy.replace(published)
     _sync(published.parent)
 

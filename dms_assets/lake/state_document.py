@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dms_assets.lake.object_store import ObjectNotFoundError, ObjectStore, PreconditionFailedError
+from dms_assets.model.failpoints import reach
 
 Content = dict[str, Any]
 
@@ -34,6 +35,7 @@ class StateDocument:
             found = self._find()
             content = edit(found[0] if found else None)
             body = json.dumps({"format": self._format, **content}, indent=1).encode()
+            reach("memory.before_write")
             try:
                 if found is None:
                     self._store.put(self._key, body, if_absent=True)
@@ -41,6 +43,7 @@ class StateDocument:
                     self._store.put(self._key, body, if_match=found[1])
             except (PreconditionFailedError, ObjectNotFoundError):
                 continue
+            reach("memory.after_write")
             return content
 
     def _find(self) -> tuple[Content, str] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dms_assets.lake.object_store import ObjectStore, PreconditionFailedError
+from dms_assets.model.failpoints import reach
 from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import TableMetadata
 
@@ -68,8 +69,10 @@ class VersionStore:
                 "metadata": metadata.to_json(),
             }
             key = f"{self._prefix(metadata.name)}{stored.ordinal:06d}.json"
+            reach("metadata.before_version")
             try:
                 self._store.put(key, json.dumps(document, indent=1, ensure_ascii=False).encode(), if_absent=True)
             except PreconditionFailedError:
                 continue
+            reach("metadata.after_version")
             return stored, newest

@@ -87,6 +87,32 @@ NAMES: frozenset[str] = frozenset(
         "retention.after_ledger_part",
         # Retention: the rows of small data files are in a large one, no snapshot names it.
         "retention.before_compaction",
+        # Metadata: a table is found changed, its new version is not stored.
+        "metadata.before_version",
+        # Metadata: the new version is stored, nobody knows of it yet.
+        "metadata.after_version",
+        # What is remembered between polls: the change to a document is made, and not stored.
+        "memory.before_write",
+        # What is remembered between polls: the document is stored, whoever changed it does not know.
+        "memory.after_write",
+        # Landing sensor: what is no file of a table is in quarantine, and nothing else is done.
+        "sensor.after_strangers",
+        # Landing sensor: batches that no run told of are told of, and the tick is not remembered.
+        "sensor.after_telling",
+        # Landing sensor: it knows what to ask for, and has not asked.
+        "sensor.before_request",
+        # Build: snapshots are pinned, the warehouse does not show them.
+        "build.before_binding",
+        # Build: the warehouse shows some of the pinned snapshots, or all, and dbt has not run.
+        "build.after_binding",
+        # Build: some of dbt's calls are done.
+        "build.between_calls",
+        # Build: dbt is done, how far tables are complete is not confirmed.
+        "build.after_dbt",
+        # Build: all is done but the read copy.
+        "build.before_publishing",
+        # Build: the new read copy is there, the old one is still what readers see.
+        "build.before_swap",
         # Folder as a bucket: an object is written and durable, and nobody can see it yet.
         "store.before_visible",
         # Folder as a bucket: an object to be deleted is set aside and not removed yet.

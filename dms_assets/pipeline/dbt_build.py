@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from dms_assets.curation.dbt_run import BuildResult, DbtTarget, NodeResult, build
 from dms_assets.curation.generate import RelationKind
 from dms_assets.installation import Installation
+from dms_assets.model.failpoints import reach
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.dbt_catalogue import CatalogueModel
 from dms_assets.pipeline.warehouse_step import WarehouseStep
@@ -65,14 +66,19 @@ def build_models(
         for table in behind[model.unique_id]
     }
     free = {table: pinned[table] for table in tables - held}
+    reach("build.before_binding")
     refresh = step.bind(free, datetime.now(UTC), watermarks, set(versions.values()))
+    reach("build.after_binding")
     again = [model for model in chosen if behind[model.unique_id] & refresh]
     results = []
     for part, full_refresh in ((again, True), ([model for model in chosen if model not in again], False)):
         if part:
             results.append(build(target, sorted(model.name for model in part), full_refresh=full_refresh))
+            reach("build.between_calls")
     done = {node.unique_id for result in results for node in result.nodes if node.status == "success"}
+    reach("build.after_dbt")
     step.confirm({table for unique_id, table in versions.items() if unique_id in done})
+    reach("build.before_publishing")
     step.publish()
     rows = step.count(
         node.relation_name

@@ -14,6 +14,7 @@ from dms_assets.lake.quarantine import Entry, EntryState, Quarantine
 from dms_assets.lake.strangers import quarantine_strangers
 from dms_assets.lake.table_summary import TableSummary
 from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.model.failpoints import reach
 from dms_assets.model.landed_file import LandedFile
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
@@ -189,6 +190,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         inbox = read_inbox(installation.landing, spec)
         for entry in quarantine_strangers(installation.lake, spec, inbox.strangers, datetime.now(UTC)):
             context.log.warning("quarantined, as DMS writes no such key: %s", entry.entry_id)
+        reach("sensor.after_strangers")
         entries = Quarantine(installation.quarantine, spec.name).entries()
         folder = judge_folder(spec, inbox.undeclared, entries)
         folder_news = news(spec, folder, cursor.get("folder", {}))
@@ -204,6 +206,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         idle = {name: summary for name, summary in summaries.items() if name not in busy}
         silent = dict(_unannounced(context.instance, spec, idle, announced))
         _tell_of(context.instance, spec, silent)
+        reach("sensor.after_telling")
         verdicts = judge(installation, spec, summaries)
         changed, holds = _changed_holds(verdicts, cursor.get("holds", {}))
         changed += [verdict for verdict in verdicts if verdict.table in silent and verdict not in changed]
@@ -219,6 +222,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
             "announced": told,
             "folder": {verdict.check: verdict.digest for verdict in folder},
         }
+        reach("sensor.before_request")
         return dg.SensorResult(
             run_requests=list(_request(spec, requests)),
             asset_events=[*arrivals, *folder_news, *evaluations(context.instance, spec, changed)],
