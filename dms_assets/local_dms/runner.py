@@ -13,13 +13,15 @@ from typing import Any
 import psycopg
 
 from dms_assets.local_dms.context import TaskContext, now
+from dms_assets.local_dms.continuity import check_history, check_publications, check_slot, check_source
 from dms_assets.local_dms.faults import RecoverableError, TaskError, TaskStoppedError
 from dms_assets.local_dms.files.naming import ChangeNames
 from dms_assets.local_dms.files.target import clear_workspace
+from dms_assets.local_dms.gaps import GapError
 from dms_assets.local_dms.loading import load_initially, load_without_stream
 from dms_assets.local_dms.postgres.catalog import money_digits
-from dms_assets.local_dms.postgres.publication import create_publications
-from dms_assets.local_dms.postgres.slot import advance_slot, check_slot, drop_slot, exporting_slot, identify, slot_name
+from dms_assets.local_dms.postgres.publication import create_publications, published
+from dms_assets.local_dms.postgres.slot import advance_slot, drop_slot, exporting_slot, identify, slot_name
 from dms_assets.local_dms.reload import Reloads
 from dms_assets.local_dms.selection import follow_selection
 from dms_assets.local_dms.store import Store, StreamState
@@ -85,6 +87,8 @@ class TaskRunner:
         except TaskStoppedError:
             reason = "Stop Reason NORMAL"
         except TaskError as error:
+            if isinstance(error, GapError) and error.gap.lasting:
+                self._break(str(error))
             self._fail(str(error))
             return
         except Exception as error:  # a thread has nobody above it: the task must not seem to run
@@ -98,6 +102,12 @@ class TaskRunner:
             return
         context.store.update(self.arn, Status="stopped", StopReason=reason, StopDate=now().timestamp())
         context.say(f"Replication task stopped. {reason}")
+
+    def _break(self, message: str) -> None:
+        """Remember that the stream has a gap: what was lost does not come back when the source looks right again."""
+        stream = self._store.stream(self.arn)
+        if stream is not None:
+            self._store.put_stream(self.arn, replace(stream, broken=message))
 
     def _fail(self, message: str) -> None:
         """Store why: also when the task has no context, or it would seem to start for ever."""
@@ -174,6 +184,7 @@ class TaskRunner:
                     tick=0,
                     counter=1,
                     tables={table.oid: (table.name, table.key) for table in tables},
+                    publications=(published(connection, slot),),
                 )
                 with context.store.transaction():
                     state = BEFORE_LOAD if loads else COMPLETED
@@ -185,9 +196,11 @@ class TaskRunner:
         return stream
 
     def _follow(self, context: TaskContext, stream: StreamState) -> str:
+        if stream.broken:
+            raise TaskError(stream.broken)
         with ExitStack() as stack:
             connection = stack.enter_context(context.source.connect())
-            self._check_source(context, connection, stream)
+            stream = self._check_source(context, connection, stream)
             arrow = stack.enter_context(context.source.connect_arrow())
             # After a crash of the source its slot may stand before what is durable; reading must not begin there.
             advance_slot(connection, stream.slot, stream.durable)
@@ -215,16 +228,20 @@ class TaskRunner:
             self._wake.wait(min(_POLL_S, max(due - time.monotonic(), 0)))
             self._wake.clear()
 
-    def _check_source(self, context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState) -> None:
+    def _check_source(
+        self, context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState
+    ) -> StreamState:
+        """The stream, if it can go on without loss. Raises GapError."""
         with context.source.connect_replication() as replication:
             identity = identify(replication)
-        if (identity.system, identity.timeline) != (stream.system, stream.timeline):
-            raise TaskError(
-                f"The source is another database than the one this stream began on (system {identity.system} timeline "
-                f"{identity.timeline}, was {stream.system} timeline {stream.timeline}): it was restored, replaced or "
-                "promoted. Positions do not compare; start the task with reload-target, which loads all tables again."
-            )
-        check_slot(connection, stream.slot, stream.durable)
+        check_source(connection, stream, identity)
+        slot = check_slot(connection, stream)
+        check_history(connection, stream, slot)
+        check_publications(connection, stream)
+        if not stream.publications:
+            # The state of an earlier version does not have them.
+            stream = replace(stream, publications=(published(connection, stream.slot),))
+        return stream
 
 
 def _require_logical_log(connection: psycopg.Connection[Any]) -> None:

@@ -5,12 +5,14 @@ DMS loads a table that was added to a task when the task is resumed, and goes on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from dms_assets.local_dms.context import TaskContext
-from dms_assets.local_dms.postgres.publication import set_publications
+from dms_assets.local_dms.postgres.catalog import SourceTable
+from dms_assets.local_dms.postgres.publication import published, set_publications
 from dms_assets.local_dms.store import StreamState
 from dms_assets.local_dms.tables import (
     BEFORE_LOAD,
@@ -40,7 +42,7 @@ def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], 
     added = {table.name: new_statistics(table.name, state) for table in new}
     # Oids of tables that are gone stay: the log may still have changes of them, which are then left out by name.
     changed = stream.with_tables({table.oid: (table.name, table.key) for table in new})
-    set_publications(connection, stream.slot, list(tables.values()))
+    changed = _publish(context, connection, changed, list(tables.values()))
     with context.store.transaction():
         context.store.put_stream(context.arn, changed)
         context.store.reset_statistics(context.arn, [*kept.values(), *added.values()])
@@ -49,3 +51,16 @@ def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], 
     for name in statistics.keys() - kept.keys() - added.keys():
         context.say(f"Table {name} is no longer selected, or not in the source, and is left out from here on")
     return changed
+
+
+def _publish(
+    context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState, tables: list[SourceTable]
+) -> StreamState:
+    """Change the publications. Both forms are known before the change is made, so that a kill leaves one of them."""
+    with connection.transaction():
+        set_publications(connection, stream.slot, tables)
+        now = published(connection, stream.slot)
+        before = context.store.stream(context.arn)
+        if before is not None:
+            context.store.put_stream(context.arn, replace(before, publications=(*before.publications, now)))
+    return replace(stream, publications=(now,))

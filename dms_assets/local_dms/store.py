@@ -40,6 +40,10 @@ class StreamState:
     `fresh_start` (seconds since 1970) tells streams of a task apart. Everything that committed before `durable` (an
     LSN) is in durable files; `tick` and `counter` are the clock there, so that reading on from `durable` gives every
     change the same sequence again. `tables` are the relations of the stream by oid: name and key columns.
+
+    The rest lets a later start see that source and stream are still those (see `continuity`): end and commit time of
+    the last transaction that was read, the number of transactions its slot had decoded, the forms that its
+    publications may have, and the gap that broke it, if one did.
     """
 
     fresh_start: float
@@ -50,6 +54,11 @@ class StreamState:
     tick: int
     counter: int
     tables: dict[int, tuple[TableName, tuple[str, ...]]]
+    last_end: int = 0
+    last_micros: int = 0
+    decoded: int = 0
+    publications: tuple[dict[str, str], ...] = ()
+    broken: str = ""
 
     def to_json(self) -> Document:
         """A JSON object; `from_json` reads it back."""
@@ -60,15 +69,17 @@ class StreamState:
     def from_json(cls, document: Document) -> StreamState:
         """The state that `to_json` wrote."""
         tables = {oid: (TableName(schema, table), tuple(key)) for oid, schema, table, key in document["tables"]}
-        return cls(**{**document, "tables": tables})
+        publications = tuple(document.get("publications", ()))
+        return cls(**{**document, "tables": tables, "publications": publications})
 
     def with_tables(self, tables: Mapping[int, tuple[TableName, tuple[str, ...]]]) -> StreamState:
         """The same stream with more relations."""
         return replace(self, tables={**self.tables, **tables})
 
-    def at(self, durable: int, tick: int, counter: int) -> StreamState:
-        """The same stream further on."""
-        return replace(self, durable=durable, tick=tick, counter=counter)
+    def at(self, durable: int, tick: int, counter: int, last: tuple[int, int] = (0, 0)) -> StreamState:
+        """The same stream further on; `last` is the end and time of the last transaction, (0, 0) if there was none."""
+        end, micros = max((self.last_end, self.last_micros), last)
+        return replace(self, durable=durable, tick=tick, counter=counter, last_end=end, last_micros=micros)
 
 
 class Store:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import adbc_driver_manager.dbapi
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from dms_assets.local_dms.column import SourceColumn
 from dms_assets.local_dms.context import TaskContext, change_output
+from dms_assets.local_dms.continuity import check_reading
 from dms_assets.local_dms.decode.cells import Notes
 from dms_assets.local_dms.decode.images import images
 from dms_assets.local_dms.decode.messages import Changes, Clock, MessageReader, Relation
@@ -130,6 +131,7 @@ class ChangeStream:
         """One read; whether the goal was reached (PostgreSQL stops early after many messages)."""
         reader = self._reader
         reader.begin_run(self.state.durable)
+        check_reading(self.connection, self.state)
         try:
             with (
                 log_messages(self.arrow, self.state.slot, goal, self.messages_at_once) as batches,
@@ -147,9 +149,17 @@ class ChangeStream:
                 except TableError as error:
                     self._failed[table] = error
                     notes.counts.clear()
+            # Now that it is read: whoever took something from the slot before or meanwhile shows.
+            slot = check_reading(self.connection, self.state)
             limited = reader.messages >= self.messages_at_once
             durable = max(self.state.durable, reader.last_end, 0 if limited else goal)
-            self._publish(self.state.at(durable, reader.clock.tick, reader.clock.counter))
+            last = (reader.last_end, reader.last_micros)
+            after = self.state.at(durable, reader.clock.tick, reader.clock.counter, last)
+            self._publish(replace(after, decoded=slot.decoded))
+        except (psycopg.Error, adbc_driver_manager.dbapi.Error):
+            # A slot that was dropped while it was read has a name of its own, too.
+            check_reading(self.connection, self.state)
+            raise
         finally:
             self._discard()
         return not limited

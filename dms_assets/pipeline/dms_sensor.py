@@ -21,6 +21,8 @@ from dms_assets.pipeline.task_poll import poll_task
 from dms_assets.pipeline.watermark import advance_watermark
 
 CAPTURE_CHECK = "captured"
+BROKEN_STREAM = "Stream broken ("
+"""How Local DMS begins the message of a stream that no resume can continue."""
 _NO_TASK = "{}"
 _HEALTHY = {"creating", "starting", "running", "modifying", "testing"}
 
@@ -40,8 +42,7 @@ def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> tup
     """What is wrong, and what to do; None if changes arrive."""
     start = f"`dms-assets task start {spec.name}`"
     if task.status == "failed":
-        reason = task.failure or task.stop_reason or "no reason given"
-        return Trouble.TASK_FAILED, f"task '{task.identifier}' failed: {reason}. Remove the cause, then {start}"
+        return Trouble.TASK_FAILED, _failure(spec, task, start)
     if task.status == "ready":
         return Trouble.TASK_NOT_STARTED, f"task '{task.identifier}' was never started; {start} starts it"
     if task.status not in _HEALTHY:
@@ -53,6 +54,15 @@ def _trouble(spec: SourceSpec, task: TaskState, table: TableState | None) -> tup
         told = "DMS suspended this table; read the task's log, remove the cause, reload the table"
         return Trouble.TABLE_SUSPENDED, told
     return None
+
+
+def _failure(spec: SourceSpec, task: TaskState, start: str) -> str:
+    """Why a task failed, and what to do: a resume, or a new stream where none can help."""
+    reason = task.failure or task.stop_reason or "no reason given"
+    if BROKEN_STREAM in reason:
+        anew = f"`dms-assets reload --fresh-stream --source {spec.name} --reason ...`"
+        return f"task '{task.identifier}' failed: {reason}. No resume helps; {anew} loads all tables as a new stream"
+    return f"task '{task.identifier}' failed: {reason}. Remove the cause, then {start}"
 
 
 def captured_result(spec: SourceSpec, name: TableName, task: TaskState | TaskNotFoundError) -> dict[str, Any]:

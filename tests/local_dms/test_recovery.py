@@ -162,7 +162,7 @@ def test_another_database_is_never_a_silent_baseline(services: Start, table: psy
     service = services()
     service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
     message = _failure(service, arn)
-    assert "another database" in message
+    assert "Stream broken (other timeline)" in message
     assert "timeline" in message
 
 

@@ -1,5 +1,6 @@
 """What the check `captured` says, in the sensor and on demand; a DMS that is away fails the tick, and only that."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -10,6 +11,7 @@ from moto import mock_aws
 from dms_assets.dms.task_reader import TaskNotFoundError, task_identifier
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
+from dms_assets.local_dms.gaps import Gap, GapError, Lost
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED, TABLE_ERROR, TableState, TaskState
@@ -49,6 +51,15 @@ def test_each_trouble_is_named_with_its_remedy(found: TaskState | TaskNotFoundEr
     assert bool(result["metadata"].get("remedy")) is (trouble is not None)
     dg.AssetCheckResult(**result)
     dg.AssetCheckEvaluation(**result)
+
+
+def test_a_broken_stream_asks_for_a_new_one_as_no_resume_helps() -> None:
+    lost = GapError(Gap.SLOT_MISSING, "slot s is missing", Lost(1, 2))
+    result = captured_result(SPEC, T, replace(task("failed"), failure=f"Last Error {lost}"))
+    assert result["metadata"]["trouble"] == Trouble.TASK_FAILED
+    for told in ("slot missing", "0/1 to 0/2", "dms-assets reload --fresh-stream --source src"):
+        assert told in result["metadata"]["remedy"]
+    assert "task start" not in result["metadata"]["remedy"]
 
 
 @pytest.fixture

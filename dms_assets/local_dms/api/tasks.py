@@ -14,7 +14,7 @@ from dms_assets.local_dms.api.pages import existing, filtered, page
 from dms_assets.local_dms.api.wire import Handler
 from dms_assets.local_dms.context import now
 from dms_assets.local_dms.faults import ApiFault, invalid_combination, invalid_state, invalid_value, not_found
-from dms_assets.local_dms.postgres.slot import format_lsn
+from dms_assets.local_dms.gaps import format_lsn
 from dms_assets.local_dms.settings import merged
 from dms_assets.local_dms.store import Store
 from dms_assets.local_dms.supervisor import Supervisor

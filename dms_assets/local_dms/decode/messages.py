@@ -133,13 +133,14 @@ class MessageReader:
     """Follows a stream of messages through runs and slabs.
 
     `relations` and `clock` live as long as the stream. A run starts at a transaction boundary with `begin_run`;
-    after it, `last_end` is the end of the last transaction that was read whole (0: none), `messages` and
-    `transactions` count what was read.
+    after it, `last_end` is the end of the last transaction that was read whole (0: none) and `last_micros` its commit
+    time (since 1970), `messages` and `transactions` count what was read.
     """
 
     clock: Clock = field(default_factory=Clock)
     relations: dict[int, Relation] = field(default_factory=dict)
     last_end: int = 0
+    last_micros: int = 0
     messages: int = 0
     transactions: int = 0
     durable: int = 0
@@ -148,7 +149,7 @@ class MessageReader:
     def begin_run(self, durable: int) -> None:
         """Start at a transaction boundary; transactions that committed before `durable` (an LSN) are skipped."""
         self._open, self.durable = _Open(), durable
-        self.last_end = self.messages = self.transactions = 0
+        self.last_end = self.last_micros = self.messages = self.transactions = 0
 
     def read(self, messages: pa.Array[Any]) -> Iterator[Changes]:
         """The changes in the next messages, by relation; a relation that changes its form starts a new one.
@@ -194,6 +195,7 @@ class MessageReader:
         commits = np.flatnonzero(found.kinds == _COMMIT)
         if len(commits):
             self.last_end = int(found.slab.i8[found.starts[commits[-1]] + 10])
+            self.last_micros = int(found.slab.i8[found.starts[commits[-1]] + 18]) + _MICROS_1970_TO_2000
             self.transactions += len(commits)
         last_begin = int(begins[-1]) if len(begins) else -1
         last_commit = int(commits[-1]) if len(commits) else -1

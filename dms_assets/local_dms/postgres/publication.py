@@ -6,7 +6,7 @@ publish inserts only, since adding them with updates would make PostgreSQL refus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -38,17 +38,44 @@ def create_publications(connection: psycopg.Connection[Any], slot: str, tables: 
 
 
 def set_publications(connection: psycopg.Connection[Any], slot: str, tables: Sequence[SourceTable]) -> None:
-    """Let the publications of a live slot carry these tables, from here on in the log."""
-    with connection.transaction():
-        for name, _, chosen in _split(slot, tables):
-            published = connection.execute(
-                "select schemaname, tablename from pg_publication_tables where pubname = %s", [name]
-            ).fetchall()
-            if chosen:
-                connection.execute(literal(f"alter publication {quote(name)} set table {_listed(chosen)}"))
-            elif published:
-                gone = ", ".join(f"{quote(schema)}.{quote(table)}" for schema, table in published)
-                connection.execute(literal(f"alter publication {quote(name)} drop table {gone}"))
+    """Let the publications of a live slot carry these tables, from here on in the log. For a transaction to commit."""
+    for name, _, chosen in _split(slot, tables):
+        carried = connection.execute(
+            "select schemaname, tablename from pg_publication_tables where pubname = %s", [name]
+        ).fetchall()
+        if chosen:
+            connection.execute(literal(f"alter publication {quote(name)} set table {_listed(chosen)}"))
+        elif carried:
+            gone = ", ".join(f"{quote(schema)}.{quote(table)}" for schema, table in carried)
+            connection.execute(literal(f"alter publication {quote(name)} drop table {gone}"))
+
+
+_PUBLISHED = """
+select p.pubname::text, null::int8, p.oid::text || ':' || p.xmin::text from pg_publication p where p.pubname = any(%s)
+union all
+select p.pubname::text, r.prrelid::int8, r.oid::text || ':' || r.xmin::text
+from pg_publication p join pg_publication_rel r on r.prpubid = p.oid where p.pubname = any(%s)
+"""
+
+
+def published(connection: psycopg.Connection[Any], slot: str) -> dict[str, str]:
+    """A task's publications and their tables (`publication/oid`), each with a mark that any change of it changes."""
+    names = list(publication_names(slot))
+    rows = connection.execute(_PUBLISHED, [names, names]).fetchall()
+    return {name if oid is None else f"{name}/{oid}": mark for name, oid, mark in rows}
+
+
+def unlike(connection: psycopg.Connection[Any], wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """What of a publication is not as wanted; empty if all is. A table that is gone has left it by itself."""
+    changed = [name for name, mark in wanted.items() if found.get(name) != mark]
+    for name in changed:
+        publication, _, oid = name.partition("/")
+        if not oid:
+            return f"publication {publication}"
+        there = connection.execute("select oid::regclass::text from pg_class where oid = %s", [int(oid)]).fetchone()
+        if there is not None:
+            return f"table {there[0]} in publication {publication}"
+    return ""
 
 
 def _split(slot: str, tables: Sequence[SourceTable]) -> list[tuple[str, str, list[SourceTable]]]:

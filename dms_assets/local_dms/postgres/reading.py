@@ -13,8 +13,8 @@ from psycopg import pq
 
 from dms_assets.local_dms.column import SourceColumn, SourceOptions
 from dms_assets.local_dms.decode.decoder import printed_in_loads
+from dms_assets.local_dms.gaps import format_lsn
 from dms_assets.local_dms.postgres.publication import publication_names
-from dms_assets.local_dms.postgres.slot import format_lsn
 from dms_assets.model.names import TableName, quote
 
 _BATCH_BYTES = 4 << 20

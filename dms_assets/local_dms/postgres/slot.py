@@ -1,4 +1,4 @@
-"""Replication slots: made with an exported snapshot, checked before use, moved on when files are durable."""
+"""Replication slots: made with an exported snapshot, moved on when files are durable."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import psycopg
 from psycopg import pq
 from psycopg.pq import abc
 
-from dms_assets.local_dms.faults import RecoverableError, TaskError, TaskStoppedError
-from dms_assets.local_dms.postgres.source import SourceAddress, literal
+from dms_assets.local_dms.faults import TaskError, TaskStoppedError
+from dms_assets.local_dms.gaps import format_lsn
+from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.model.names import quote
 
 _BLOCKERS = """
@@ -51,11 +52,6 @@ def parse_lsn(text: str) -> int:
     """`16/B374D848` as a number."""
     high, low = text.split("/")
     return (int(high, 16) << 32) + int(low, 16)
-
-
-def format_lsn(lsn: int) -> str:
-    """A number as `16/B374D848`."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
 
 def slot_name(arn: str) -> str:
@@ -150,45 +146,3 @@ def advance_slot(connection: psycopg.Connection[Any], name: str, lsn: int) -> No
         "where slot_name = %s and confirmed_flush_lsn < %s::pg_lsn",
         [format_lsn(lsn), name, format_lsn(lsn)],
     )
-
-
-_REMEDY = (
-    "Changes since the last one are lost to this task: start it with reload-target, which loads all tables again as a "
-    "new stream."
-)
-
-
-def check_slot(connection: psycopg.Connection[Any], name: str, durable: int) -> None:
-    """Raises TaskError if changes after `durable` cannot all be read from the slot any more.
-
-    Raises RecoverableError while another process of the source holds the slot: a killed reader does for a moment.
-    """
-    reason = "invalidation_reason" if connection.info.server_version >= 170000 else "null"
-    row = connection.execute(
-        literal(
-            f"select wal_status, {reason}, (confirmed_flush_lsn - '0/0')::text, active_pid, database, "
-            "current_database() from pg_replication_slots where slot_name = %s"
-        ),
-        [name],
-    ).fetchone()
-    slot = f"Replication slot {name}"
-    if row is None:
-        raise TaskError(f"{slot} is missing on the source (dropped, failed over or restored). {_REMEDY}")
-    wal_status, invalidation, confirmed, active_pid, database, current = row
-    if wal_status == "lost" or invalidation:
-        why = invalidation or "max_slot_wal_keep_size was exceeded"
-        raise TaskError(f"{slot} is lost (wal_status {wal_status}: {why}). {_REMEDY}")
-    if database != current:
-        raise TaskError(f"{slot} belongs to database {database}, the endpoint names {current}. {_REMEDY}")
-    if active_pid is not None:
-        raise RecoverableError(f"{slot} is in use by process {active_pid} on the source; end it if it stays")
-    if int(confirmed) > durable:
-        raise TaskError(
-            f"{slot} is confirmed to {format_lsn(int(confirmed))}, beyond {format_lsn(durable)}, the last position "
-            f"whose files are durable: something else read from it. {_REMEDY}"
-        )
-    if flushed_lsn(connection) < durable:
-        raise TaskError(
-            f"The source's log ends before {format_lsn(durable)}, which this task has read: it was restored to an "
-            f"earlier time. {_REMEDY}"
-        )
