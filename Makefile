@@ -14,7 +14,7 @@ dev: ## The whole platform in .dms, with its UI, until Ctrl-C (DEV_ARGS="--port 
 
 test: ## All tests, on real parts, two at a time (PYTEST_ARGS="-k landing" for some)
 	@tools/environment dev
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: ## Format, lint, types, import rules
 	@tools/environment dev

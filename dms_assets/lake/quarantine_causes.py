@@ -23,6 +23,7 @@ OPEN_STATES = frozenset({EntryState.OPEN, EntryState.REPLAY})
 _REPLAY = "then `dms-assets quarantine replay ID --reason ...`"
 _REMEDIES: dict[Reason, str] = {
     Reason.UNKNOWN_KEY: "DMS writes no such name: find out who wrote it to landing, then discard it",
+    Reason.UNKNOWN_TABLE: "declare the table in defs.yaml and reload it, then discard the file",
     Reason.UNREADABLE: "the file is damaged: have it written again (reload the table), then discard this one",
     Reason.RESOURCE_LIMIT: "look at the file by hand in a safe place; raise the limits and replay it, or discard it",
     Reason.SCHEMA: f"materialise the metadata asset of the table, so that it says what the source is now, {_REPLAY}",

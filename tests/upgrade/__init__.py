@@ -1,0 +1,1 @@
+"""What an earlier release stored is still read."""
