@@ -72,7 +72,7 @@ ROW = Row(
     "R18",
     "History rebuilt equals history grown, in any order of arrival",
     f"0 differences in {WANTED} seeds",
-    300,
+    480,
     25,
     measure,
 )
