@@ -27,11 +27,11 @@ def follow(also: dg.AutomationCondition[Any] | None = None) -> dg.AutomationCond
     """
     updated = dg.AutomationCondition.any_deps_updated()
     handled = dg.AutomationCondition.newly_requested() & ~updated
-    reason = dg.AutomationCondition.missing().newly_true() | updated
+    behind = updated.since(dg.AutomationCondition.newly_updated())
+    again = behind & dg.AutomationCondition.cron_tick_passed(AGAIN_CRON)
+    reason = dg.AutomationCondition.missing().newly_true() | updated | again
     if also is not None:
         reason |= also
-    behind = updated.since(dg.AutomationCondition.newly_updated())
-    reason |= behind & dg.AutomationCondition.cron_tick_passed(AGAIN_CRON)
     return (
         reason.since(handled)
         & ~dg.AutomationCondition.any_deps_missing()
