@@ -69,7 +69,7 @@ class Zombie:
 def _ingest_stopping(home: Path, facts: dict[str, Any], place: str, answer: Any) -> None:
     """Ingest; at `place` the process stops itself, once. Answers with its attempts and whether it committed."""
     failpoints._PLAN[place] = ("kill", PLACES[place])
-    failpoints.os = SimpleNamespace(_exit=lambda _: os.kill(os.getpid(), signal.SIGSTOP))  # type: ignore[attr-defined]
+    vars(failpoints)["os"] = SimpleNamespace(_exit=lambda _: os.kill(os.getpid(), signal.SIGSTOP))
     with ValidationWorker() as worker:
         outcome = folder_world(home, worker, **facts).ingest()
     answer.send((outcome.attempts, outcome.committed))
