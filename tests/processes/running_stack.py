@@ -176,7 +176,7 @@ class RunningStack:
     def insert_region(self, code: str) -> None:
         """One row that everybody can recognise."""
         with psycopg.connect(self.dsn, connect_timeout=5) as connection:
-            connection.execute("insert into probation.region (code, name) values (%s, 'fault')", [code])
+            connection.execute("insert into probation.region (code, name) values (%s, %s)", [code, code])
 
     def published(self, question: str) -> list[tuple[Any, ...]]:
         """The rows of a question to the published warehouse."""
