@@ -24,7 +24,7 @@ _SIMPLE: dict[str, Kind] = {
     "timestamptz": Kind.TIMESTAMPTZ,
 }
 _STRING = LogicalType(Kind.STRING)
-_FIXED_LENGTH = {"uuid": 36, "char": 1, "name": 63}
+_FIXED_LENGTH = {"uuid": 36, "char": 4, "name": 63}
 _NOT_LOB = {"bpchar", "char", "name", "uuid", "interval", "numeric", "inet", "cidr", "macaddr", "macaddr8"}
 _NOT_LOB |= {"bit", "varbit", "point", "line", "lseg", "box", "circle"}
 

@@ -56,7 +56,9 @@ def curated_text(name: str, sql_type: str) -> str:
     if sql_type in {"FLOAT", "DOUBLE"}:
         return f"{column}::bit::varchar"
     if sql_type in _CURATED_PLAIN or sql_type.startswith("DECIMAL("):
-        return f"{column}::varchar"
+        text = f"{column}::varchar"
+        # Where all digits are decimal places, DuckDB writes `.5`.
+        return text if sql_type in _CURATED_PLAIN else f"regexp_replace({text}, '^(-?)[.]', '\\10.')"
     if sql_type == "DATE":
         return f"case when isfinite({column}) then ({column} - date '1970-01-01')::varchar else {column}::varchar end"
     if sql_type in {"TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dms_assets.local_dms.column import SourceColumn, SourceOptions
+from dms_assets.local_dms.column import PgType, SourceColumn, SourceOptions
 from dms_assets.local_dms.decode import fixed, numeric, variable
 from dms_assets.local_dms.decode.cells import Cells, Notes
 from dms_assets.model.logical_type import Kind
@@ -18,9 +18,10 @@ Decoder = Callable[[Cells, Notes], "pa.Array[Any]"]
 Printer = Callable[[int, list[bytes]], list[str]]
 """Asks the source to print values: (type oid, binary values) -> texts."""
 
-_TEXT = {"text", "varchar", "name", "char", "json", "citext", "unknown"}
+_TEXT = {"text", "varchar", "name", "json", "citext", "unknown"}
+_TEXT_OUTPUT = "pg_catalog.textout"
 _NATIVE = _TEXT | {"bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "money", "date", "time"}
-_NATIVE |= {"timetz", "timestamp", "timestamptz", "interval", "uuid", "jsonb", "bpchar", "bytea"}
+_NATIVE |= {"char", "timetz", "timestamp", "timestamptz", "interval", "uuid", "jsonb", "bpchar", "bytea"}
 
 
 def printed_in_loads(column: SourceColumn, options: SourceOptions) -> bool:
@@ -31,7 +32,14 @@ def printed_in_loads(column: SourceColumn, options: SourceOptions) -> bool:
 def has_decoder(column: SourceColumn) -> bool:
     """Whether the column's binary form is decoded here; if not, PostgreSQL prints it (array, range, inet and so on)."""
     kind = column.type
-    return kind.has_binary and (kind.typtype == "e" or (kind.typtype == "b" and kind.name in _NATIVE))
+    return kind.has_binary and (
+        kind.typtype == "e" or (kind.typtype == "b" and (kind.name in _NATIVE or _is_text(kind)))
+    )
+
+
+def _is_text(kind: PgType) -> bool:
+    """Whether the binary form is the text; also of types that borrow text's functions, which do not take them."""
+    return kind.typtype == "e" or kind.name in _TEXT or kind.output == _TEXT_OUTPUT
 
 
 def load_decoder(column: SourceColumn, options: SourceOptions) -> Decoder:
@@ -47,18 +55,27 @@ def change_decoder(column: SourceColumn, options: SourceOptions, printer: Printe
         return _limited(_native(column, options), column, options)
     if not column.type.has_binary:
         return _limited(_text, column, options)
-    return _limited(partial(_printed, column.type.base_oid, printer), column, options)
+    return _limited(partial(_printed, column.type, printer), column, options)
 
 
 def _text(cells: Cells, notes: Notes) -> pa.Array[Any]:  # noqa: ARG001 - the shape of a decoder
     return variable.bytes_array(cells, text=True)
 
 
-def _printed(type_oid: int, printer: Printer, cells: Cells, notes: Notes) -> pa.Array[Any]:  # noqa: ARG001
+def _is_empty(kind: PgType, value: bytes) -> bool:
+    """Whether this is the empty value of a type that does not take its own back: `recv` refuses what `send` gave."""
+    if kind.name in {"int2vector", "oidvector"}:
+        return value[:4] == bytes(4) or value[12:16] == bytes(4)
+    return kind.name == "tsquery" and value[:4] == bytes(4)
+
+
+def _printed(kind: PgType, printer: Printer, cells: Cells, notes: Notes) -> pa.Array[Any]:  # noqa: ARG001
     rows = np.flatnonzero(cells.valid)
     values = [cells.value(int(row)) for row in rows]
-    distinct = list(dict.fromkeys(values))
-    texts = dict(zip(distinct, printer(type_oid, distinct), strict=True)) if distinct else {}
+    texts = dict.fromkeys((value for value in values if _is_empty(kind, value)), "")
+    distinct = [value for value in dict.fromkeys(values) if value not in texts]
+    if distinct:
+        texts |= zip(distinct, printer(kind.base_oid, distinct), strict=True)
     result: list[str | None] = [None] * len(cells)
     for row, value in zip(rows, values, strict=True):
         result[row] = texts[value]
@@ -78,7 +95,7 @@ def _limited(decoder: Decoder, column: SourceColumn, options: SourceOptions) -> 
 
 def _native(column: SourceColumn, options: SourceOptions) -> Decoder:
     name = column.type.name
-    if column.type.typtype == "e" or name in _TEXT:
+    if _is_text(column.type):
         return _text
     simple: dict[str, Callable[[Cells], pa.Array[Any]]] = {
         "bool": lambda cells: fixed.boolean_array(cells, as_text=not options.boolean_as_boolean),
@@ -95,6 +112,7 @@ def _native(column: SourceColumn, options: SourceOptions) -> Decoder:
         "uuid": fixed.uuid_array,
         "jsonb": variable.json_binary_array,
         "bpchar": lambda cells: variable.char_array(cells, trim=options.trim_char),
+        "char": variable.byte_char_array,
         "bytea": lambda cells: variable.bytes_array(cells, text=False),
     }
     noted: dict[str, Decoder] = {

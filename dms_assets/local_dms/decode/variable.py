@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from dms_assets.local_dms.decode.cells import Cells, Notes, as_buffer, validity
 
 _INLINE = 12
+_BYTE_TEXTS: Any = pa.array(
+    ["", *(chr(code) if code < 0x80 else f"\\{code:03o}" for code in range(1, 256))], pa.string()
+)
 _VIEW = np.dtype([("length", "<i4"), ("prefix", "<u4"), ("buffer", "<i4"), ("offset", "<i4")])
 
 
@@ -45,6 +48,14 @@ def char_array(cells: Cells, *, trim: bool) -> pa.Array[Any]:
     array: Any = bytes_array(cells, text=True)
     trimmed: pa.Array[Any] = pc.utf8_rtrim(array, " ") if trim else array
     return trimmed
+
+
+def byte_char_array(cells: Cells) -> pa.Array[Any]:
+    """`"char"`, one byte of any value: beyond ASCII it is no text, and PostgreSQL prints it as `\\ooo`."""
+    codes = cells.slab.u1[cells.safe_start]
+    places: Any = pa.array(codes, pa.uint8(), mask=~cells.valid)
+    array: pa.Array[Any] = _BYTE_TEXTS.take(places)
+    return array
 
 
 def cut_lobs(array: pa.Array[Any], limit: int, notes: Notes) -> pa.Array[Any]:
