@@ -41,7 +41,7 @@ from dms_assets.model.landed_file import FileIdentity, FileKind, LandedFile
 from dms_assets.model.load import Load, Stream
 from dms_assets.model.load_closing import LoadStuck, LoadWaiting, stream_of
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.model.table_metadata import TableMetadata
+from dms_assets.model.table_metadata import Added, TableMetadata
 from dms_assets.model.task_state import TableState
 from dms_assets.validation.worker_process import ValidationWorker
 
@@ -63,7 +63,7 @@ class TableIntake:
 
     `earlier` is the table's state as of a poll before this run; `observe` asks again, and is called after landing is
     listed: only then is it certain that no listed file is of a stream that began since. `one_snapshot` says that the
-    task loads each table at one instant.
+    task loads each table at one instant. `added` is what files of earlier metadata lack.
     """
 
     spec: SourceSpec
@@ -71,6 +71,7 @@ class TableIntake:
     earlier: TableState | None
     observe: Callable[[], Observation]
     one_snapshot: bool = False
+    added: tuple[Added, ...] = ()
 
 
 class BatchAttempt:

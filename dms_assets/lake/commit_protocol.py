@@ -42,7 +42,7 @@ def ingest_table(
     spec, metadata = table.spec, table.metadata
     checks = spec.table(metadata.name).checks
     dms = spec.dms
-    worker.set_table(TableTask(metadata, checks, dms.columns, dms.unique_positions, dms.ordered_files))
+    worker.set_table(TableTask(metadata, checks, dms.columns, dms.unique_positions, dms.ordered_files, table.added))
     outcome = TableOutcome(metadata.name)
     judged: dict[FileIdentity, Judged] = {}
     for number in range(1, MAX_ATTEMPTS + 1):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from dms_assets.model.logical_type import LogicalType
@@ -53,6 +55,14 @@ class ForeignKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """Columns that an earlier version of a table lacked, and when it was known that they are there."""
+
+    columns: frozenset[str]
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TableMetadata:
     """A source table. `key` are the primary key columns, empty for a table without a key.
 
@@ -89,7 +99,12 @@ class TableMetadata:
                 return column
         raise KeyError(f"table {self.name} has no column '{name}'")
 
-    def without(self, names: set[str]) -> TableMetadata:
+    def added_since(self, older: TableMetadata) -> frozenset[str]:
+        """Columns that an older version lacks and that hold null where nothing was said of them."""
+        known = {column.name for column in older.columns}
+        return frozenset(column.name for column in self.columns if column.name not in known and column.nullable)
+
+    def without(self, names: Collection[str]) -> TableMetadata:
         """The same table without some columns, which are remembered in `excluded`."""
         kept = tuple(column for column in self.columns if column.name not in names)
         return replace(self, columns=kept, excluded=tuple(sorted({*self.excluded, *names})))

@@ -12,6 +12,7 @@ from dms_assets.lake.commit_protocol import ingest_table
 from dms_assets.lake.stuck_loads import StuckLoads
 from dms_assets.lake.table_outcome import TableOutcome
 from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.metadata.additions import additions
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.resources import DmsResource
@@ -53,6 +54,7 @@ class Ingestion:
             earlier=earlier.state if earlier else None,
             observe=lambda: self._observe(name),
             one_snapshot=self._spec.dms.one_snapshot_loads,
+            added=additions(self._installation.versions(self._spec.name).history(name), self._known[name]),
         )
         outcome = ingest_table(self._installation.lake, intake, self._worker, lambda: datetime.now(UTC))
         stuck = outcome.stuck

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
 
 from dms_assets.model.change_columns import LOAD_OP
 from dms_assets.model.landed_file import FileKind
+from dms_assets.model.table_metadata import Added
 from dms_assets.validation.change_rules import INSTANT, clock_steps_back, prepared, steps_back
 from dms_assets.validation.declared import declared_rules
-from dms_assets.validation.landed_types import check_schema, landed_schema
+from dms_assets.validation.landed_types import LandedSchema, check_schema, landed_schema
 from dms_assets.validation.messages import FileTask, TableTask
 from dms_assets.validation.normalise import normalise
 from dms_assets.validation.outcome import (
@@ -74,6 +75,7 @@ class _Validation:
         self._output = output
         self._batch = batch
         self._rules: list[Rule] = []
+        self._latest: datetime | None = None
         self._counts: list[int] = []
         self._failing: dict[int, list[tuple[int, str]]] = {}
         self._ops: Counter[str] = Counter()
@@ -102,13 +104,17 @@ class _Validation:
     def _scan(self, parquet: LandedParquet) -> FileVerdict:
         expected = landed_schema(self._table.metadata, self._table.columns, self._file.kind)
         schema = check_schema(parquet.schema, expected)
-        if not schema.passed:
+        older = None if schema.passed else self._older(parquet, expected)
+        if older is not None:
+            misfit, schema = schema, check_schema(parquet.schema, expected.lacking(older.columns))
+        elif not schema.passed:
             return FileVerdict(parquet.rows, Reason.SCHEMA, (schema,))
+        lacks = older.columns if older else frozenset()
         names = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
         types = {name: expected.all[name] for name in names}
         self._rules = table_rules(
-            self._table.metadata,
-            self._table.checks,
+            self._table.metadata.without(lacks),
+            [check for check in self._table.checks if check.column not in lacks],
             self._table.columns,
             self._file.kind,
             has_op=self._table.columns.op in types,
@@ -123,6 +129,9 @@ class _Validation:
         if self._rows != parquet.rows:
             found = f"the footer says {parquet.rows} rows, there are {self._rows}"
             return rejected(Reason.UNREADABLE, _readable(found), self._rows)
+        if older is not None and self._latest is not None and self._latest > older.known_at:
+            # By then the column was there: this file should have it.
+            return FileVerdict(parquet.rows, Reason.SCHEMA, (misfit,))
         outcomes = (_readable(), schema, *(self._outcome(group) for group in _RULE_GROUPS))
         return FileVerdict(
             rows=self._rows,
@@ -132,6 +141,15 @@ class _Validation:
             steps_back=self._steps_back,
             clock_steps=self._clock_steps,
             clock_back_s=self._clock_back_s,
+        )
+
+    def _older(self, parquet: LandedParquet, expected: LandedSchema) -> Added | None:
+        """The columns that a file of changes lacks and may: it was written before they were added."""
+        if self._file.kind is FileKind.LOAD:
+            return None
+        added = self._table.added
+        return next(
+            (item for item in added if check_schema(parquet.schema, expected.lacking(item.columns)).passed), None
         )
 
     def _take(self, landed: pa.RecordBatch, dtypes: dict[str, pl.DataType]) -> None:
@@ -147,8 +165,15 @@ class _Validation:
             rows = normalise(landed, at, self._table, file=self._file, first_row=self._rows, batch=self._batch)
             self._output.write(rows)
         if frame.height:
+            self._note_latest(frame)
             self._last = (frame[columns.seq][-1] or "" if columns.seq else "", frame[columns.timestamp][-1] or "")
         self._rows += landed.num_rows
+
+    def _note_latest(self, frame: pl.DataFrame) -> None:
+        found = frame[INSTANT].max()
+        if isinstance(found, datetime):
+            at = found.replace(tzinfo=UTC)
+            self._latest = max(self._latest or at, at)
 
     def _count_changes(self, frame: pl.DataFrame) -> None:
         columns = self._table.columns

@@ -49,6 +49,10 @@ class LandedSchema:
         """Every column a file may have."""
         return {**self.optional, **self.required}
 
+    def lacking(self, names: frozenset[str]) -> LandedSchema:
+        """The same without some columns."""
+        return LandedSchema({name: found for name, found in self.required.items() if name not in names}, self.optional)
+
 
 def landed_schema(metadata: TableMetadata, columns: LandingColumns, kind: FileKind) -> LandedSchema:
     """What the metadata and the endpoint's settings demand of a file. Columns count by name, not by place."""

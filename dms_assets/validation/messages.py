@@ -12,19 +12,24 @@ from typing import Any
 from dms_assets.model.change_columns import LandingColumns
 from dms_assets.model.column_check import ColumnCheck
 from dms_assets.model.landed_file import FileIdentity, FileKind
-from dms_assets.model.table_metadata import TableMetadata
+from dms_assets.model.table_metadata import Added, TableMetadata
 from dms_assets.validation.outcome import FileVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class TableTask:
-    """What files of a table are judged by. `ordered_files`: rows of a file are in order of their sequence."""
+    """What files of a table are judged by.
+
+    `ordered_files`: rows of a file are in order of their sequence. Of each of `added`, a file of changes from before
+    it was known may lack all columns; they are null then.
+    """
 
     metadata: TableMetadata
     checks: tuple[ColumnCheck, ...]
     columns: LandingColumns
     unique_positions: bool
     ordered_files: bool = False
+    added: tuple[Added, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` reads it back."""
@@ -34,6 +39,7 @@ class TableTask:
             "columns": asdict(self.columns),
             "unique_positions": self.unique_positions,
             "ordered_files": self.ordered_files,
+            "added": [[sorted(item.columns), item.known_at.isoformat()] for item in self.added],
         }
 
     @classmethod
@@ -45,6 +51,7 @@ class TableTask:
             columns=LandingColumns(**data["columns"]),
             unique_positions=data["unique_positions"],
             ordered_files=data["ordered_files"],
+            added=tuple(Added(frozenset(names), datetime.fromisoformat(at)) for names, at in data["added"]),
         )
 
 

@@ -34,11 +34,18 @@ def normalise(
 ) -> pa.Table:
     """The rows of one landed batch, in the stored schema of the table.
 
-    `landed` has passed every rule and has canonical types; `committed` are the rows' commit times, `first_row` is the
-    ordinal of the first row in the file, `batch` the number of the batch they will be committed in.
+    `landed` has passed every rule and has canonical types; columns that it may lack are null. `committed` are the rows'
+    commit times, `first_row` is the ordinal of the first row in the file, `batch` the number of the batch they will be
+    committed in.
     """
     rows = landed.num_rows
-    columns: dict[str, Any] = {column.name: landed.column(column.name) for column in table.metadata.columns}
+    landed_names = set(landed.schema.names)
+    columns: dict[str, Any] = {
+        column.name: landed.column(column.name)
+        if column.name in landed_names
+        else pa.array([None] * rows, column.type.arrow)
+        for column in table.metadata.columns
+    }
     columns |= _change_columns(landed, committed, file, table)
     columns |= {
         STREAM: pa.repeat(file.stream, rows),

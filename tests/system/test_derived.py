@@ -20,7 +20,7 @@ from tests.local_dms.service import until
 from tests.system.conftest import System
 from tests.system.derived_figures import FIGURES
 
-pytestmark = [pytest.mark.postgres, pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.postgres, pytest.mark.system, pytest.mark.timeout(900)]
 
 SHARES = {"failed_share", "breached_share", "completed_share", "reconvicted_share", "failing_share"}
 
@@ -99,7 +99,7 @@ def catch_up(system: System, beyond: datetime, relations: Collection[str]) -> No
         instants = [derived_rows(system, relation)[1] for relation in relations]
         return all(found and min(found) >= beyond for found in instants)
 
-    until(reached, 120)
+    until(reached, 300)
 
 
 def test_every_figure_is_the_sources_own(system: System) -> None:

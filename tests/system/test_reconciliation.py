@@ -29,7 +29,7 @@ from dms_assets.sample.workload import Workload
 from tests.local_dms.service import until
 from tests.system.conftest import System
 
-pytestmark = [pytest.mark.postgres, pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.postgres, pytest.mark.system, pytest.mark.timeout(900)]
 
 PAYMENT = TableName("probation", "payment")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pyarrow as pa
 
 from dms_assets.model.change_columns import LandingColumns
+from dms_assets.model.table_metadata import Added
 from dms_assets.validation.messages import TableTask
 from dms_assets.validation.outcome import Group, Reason
 from dms_assets.validation.worker_process import ValidationWorker
-from tests.lake.world import PERSON, World, cdc_table, folder_world, rows, source_spec
+from tests.lake.world import PERSON, World, cdc_table, folder_world, load_table, rows, source_spec
 
 
 def test_deletes_are_judged_by_their_key_only(world: World) -> None:
@@ -82,6 +85,52 @@ def test_a_commit_clock_that_goes_back_is_told_and_stops_nothing(world: World) -
     assert "commit time goes back 1 times, by 2.000000 s at most" in outcome.checks[Group.ORDER].found
 
 
+KNOWN_AFTER, KNOWN_BEFORE = datetime(2026, 1, 2, tzinfo=UTC), datetime(2025, 12, 31, tzinfo=UTC)
+"""When it was known that a column is there: after the changes of `cdc_table`, and before them."""
+
+
+def test_changes_from_before_a_column_was_added_are_taken_in_without_it(world: World) -> None:
+    world.loaded(0)
+    for number, lacks in enumerate((["amount"], ["amount", "seen_at"], [])):
+        data = cdc_table(rows(1, first=number), seq=number + 1).drop_columns(lacks)
+        world.land(f"20260101-{number:09d}.parquet", data)
+    sets = (frozenset({"amount"}), frozenset({"amount", "seen_at"}))
+    outcome = world.ingest(added=tuple(Added(columns, KNOWN_AFTER) for columns in sets))
+    assert outcome.rejected == []
+    assert world.table_rows("id, amount is null, seen_at is null", "id") == [
+        (0, True, False),
+        (1, True, True),
+        (2, False, False),
+    ]
+
+
+def test_changes_that_should_have_the_column_are_rejected_for_want_of_it(world: World) -> None:
+    """A task that leaves a column out by mistake is not taken for an old one."""
+    world.loaded(0)
+    added = (Added(frozenset({"amount"}), KNOWN_BEFORE),)
+    world.land("20260101-000000000.parquet", cdc_table(rows(1)).drop_columns(["amount"]))
+    world.land("20260101-000000001.parquet", cdc_table(rows(1)).drop_columns(["name"]))
+    rejected = world.ingest(added=added).rejected
+    assert [item.reason for item in rejected] == [Reason.SCHEMA, Reason.SCHEMA]
+    texts = [world.quarantine.report(entry).text() for entry in world.quarantine.entries()]
+    assert sorted("column 'amount' (decimal(10,2)) is missing" in text for text in texts) == [False, True]
+    assert world.listed() == []
+
+
+def test_a_load_without_a_column_is_rejected_at_any_time(world: World) -> None:
+    world.land_load(load_table(rows(1)).drop_columns(["amount"]))
+    world.loaded(1)
+    outcome = world.ingest(added=(Added(frozenset({"amount"}), KNOWN_AFTER),))
+    assert [item.reason for item in outcome.rejected] == [Reason.SCHEMA]
+
+
 def test_what_files_are_judged_by_reaches_the_worker_unchanged() -> None:
-    task = TableTask(PERSON, (), LandingColumns(), unique_positions=True, ordered_files=True)
+    task = TableTask(
+        PERSON,
+        (),
+        LandingColumns(),
+        unique_positions=True,
+        ordered_files=True,
+        added=(Added(frozenset({"name"}), KNOWN_AFTER),),
+    )
     assert TableTask.from_json(task.to_json()) == task
