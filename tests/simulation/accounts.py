@@ -21,6 +21,7 @@ def check_accounts(world: World) -> None:
             twice = relation.query(
                 "t", "select _file, _file_row, count(*) as n from t group by _file, _file_row, _load_id having n > 1"
             )
+            assert twice is not None
             assert not twice.fetchall(), f"{table.name}: rows are in the validated table twice"
         ledger = Ledger(world.installation.ledger, SOURCE)
         files = Counter(

@@ -78,37 +78,33 @@ class FaultyStore(FolderStore):
 
     def head(self, key: str) -> ObjectMeta:
         """See ObjectStore."""
-        whole = super()
-        return self._faults.request("head", lambda: whole.head(key), writes=False)
+        return self._faults.request("head", lambda: FolderStore.head(self, key), writes=False)
 
     def get(self, key: str, *, if_match: str | None = None) -> tuple[bytes, ObjectMeta]:
         """See ObjectStore."""
-        whole = super()
-        return self._faults.request("get", lambda: whole.get(key, if_match=if_match), writes=False)
+        return self._faults.request("get", lambda: FolderStore.get(self, key, if_match=if_match), writes=False)
 
     def download(self, key: str, path: Path, *, if_match: str | None = None) -> ObjectMeta:
         """See ObjectStore."""
-        whole = super()
-        return self._faults.request("get", lambda: whole.download(key, path, if_match=if_match), writes=False)
+        return self._faults.request(
+            "get", lambda: FolderStore.download(self, key, path, if_match=if_match), writes=False
+        )
 
     def put(self, key: str, data: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> ObjectMeta:
         """See ObjectStore."""
-        whole = super()
         return self._faults.request(
-            "put", lambda: whole.put(key, data, if_match=if_match, if_absent=if_absent), writes=True
+            "put", lambda: FolderStore.put(self, key, data, if_match=if_match, if_absent=if_absent), writes=True
         )
 
     def copy_to(self, key: str, target: ObjectStore, target_key: str, *, if_match: str) -> ObjectMeta:
         """See ObjectStore."""
-        whole = super()
         return self._faults.request(
-            "copy", lambda: whole.copy_to(key, target, target_key, if_match=if_match), writes=True
+            "copy", lambda: FolderStore.copy_to(self, key, target, target_key, if_match=if_match), writes=True
         )
 
     def delete(self, key: str, *, if_match: str) -> None:
         """See ObjectStore."""
-        whole = super()
-        self._faults.request("delete", lambda: whole.delete(key, if_match=if_match), writes=True)
+        self._faults.request("delete", lambda: FolderStore.delete(self, key, if_match=if_match), writes=True)
 
 
 def make_faulty(catalog: Catalog, faults: Faults) -> None:
@@ -121,5 +117,5 @@ def make_faulty(catalog: Catalog, faults: Faults) -> None:
     def load_table(*arguments: Any, **named: Any) -> Any:
         return faults.request("load table", lambda: load(*arguments, **named), writes=False)
 
-    catalog.commit_table = commit_table  # type: ignore[method-assign]
+    catalog.commit_table = commit_table  # type: ignore[method-assign, assignment]
     catalog.load_table = load_table  # type: ignore[method-assign]

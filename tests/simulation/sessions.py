@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
 
-from tests.simulation.columns import KEY_NUMBERS
+from tests.simulation.columns import KEY_NUMBERS, SMALL
 from tests.simulation.schema import Column, Table
 from tests.simulation.steps import SESSIONS, Do, Step
 
 SCHEMA = "sim"
 SPARE = KEY_NUMBERS - 1
 """The key that a swap passes through; no step chooses it."""
+MOST_COLUMNS = 6
+"""Beyond so many besides the key, none is added."""
 
 
 def _column(column: Column) -> sql.SQL:
@@ -31,7 +34,7 @@ class Sessions:
     """Open transactions on the source. A statement that fails or waits for a lock leaves no trace."""
 
     def __init__(self, dsn: str, tables: Sequence[Table]) -> None:
-        self.tables = tables
+        self.tables = list(tables)
         self._dsn = dsn
         self._open = [self._connect() for _ in range(SESSIONS)]
         self._marked = [False] * SESSIONS
@@ -206,6 +209,23 @@ class Sessions:
         except psycopg.errors.LockNotAvailable:
             return False
         return bool(rows and rows[0])
+
+    def add_column(self, step: Step) -> bool:
+        """Add a column that may be null; later statements give it values. Nothing if a transaction has the table."""
+        table, random = self.tables[step.table], Random(step.seed)
+        if len(table.columns) - len(table.keys) > MOST_COLUMNS:
+            return False
+        kind = random.choice(sorted(SMALL))
+        column = Column(f"added {len(table.columns)}", kind, SMALL[kind])
+        add = sql.SQL("alter table {} add column {} {}").format(
+            self._name(table), sql.Identifier(column.name), sql.SQL(cast("LiteralString", kind))
+        )
+        try:
+            self.admin.execute(add)
+        except psycopg.errors.LockNotAvailable:
+            return False
+        self.tables[step.table] = replace(table, columns=(*table.columns, column))
+        return True
 
     def close(self) -> None:
         """Roll back what is open or prepared, and disconnect."""

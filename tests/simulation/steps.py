@@ -32,6 +32,7 @@ class Do(StrEnum):
     PREPARE = "prepare"
     TRUNCATE = "truncate"
     REWRITE = "rewrite by DDL"
+    ADD_COLUMN = "add a column"
     COMMIT_PREPARED = "commit what is prepared"
     ROLLBACK_PREPARED = "roll back what is prepared"
     RECORD = "record the source"
@@ -72,6 +73,7 @@ EVENTS = {
     Do.CURATE: 2,
     Do.TRUNCATE: 1,
     Do.REWRITE: 1,
+    Do.ADD_COLUMN: 1,
 }
 FAILPOINTS = ("local_dms.before_confirm", "local_dms.before_advance", "local_dms.between_files")
 

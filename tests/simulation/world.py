@@ -25,10 +25,8 @@ from dms_assets.dms.provision import provision
 from dms_assets.dms.task_reader import task_identifier
 from dms_assets.environment import LANDING_BUCKET
 from dms_assets.installation import Installation
-from dms_assets.lake.folder_store import FolderStore
 from dms_assets.lake.landing import read_inbox
-from dms_assets.lake.object_store import ObjectMeta
-from dms_assets.lake.quarantine import Quarantine
+from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.lake.task_memory import PollStore, StreamStore
 from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.model.failpoints import KILLED_STATUS
@@ -44,13 +42,13 @@ from dms_assets.pipeline.resources import DmsResource
 from dms_assets.pipeline.task_poll import poll_task_patiently
 from dms_assets.reconcile.compare import compare
 from dms_assets.reconcile.comparison import TableComparison
-from dms_assets.reconcile.source_state import SourceState
 from dms_assets.sample.commit_gate import CommitGate
 from dms_assets.sample.postgres import EmbeddedPostgres
-from dms_assets.validation.worker_process import ValidationWorker
+from dms_assets.validation.outcome import Reason
 from tests.curation.rendered import project_copy
 from tests.local_dms.service import until
 from tests.simulation.forked_dms import ForkedStack
+from tests.simulation.parts import KeptWorker, Landing, Recorded
 from tests.simulation.sessions import SCHEMA, Sessions
 from tests.simulation.steps import FAILPOINTS, Plan, Step
 
@@ -66,37 +64,6 @@ _patiently = retry(
 """Again until Local DMS answers, which a failpoint may have ended."""
 
 
-class KeptWorker(ValidationWorker):
-    """A validation process that outlives the runs that use it; ended by `end`."""
-
-    def close(self) -> None:
-        """Nothing: the next run uses it too."""
-
-    def end(self) -> None:
-        super().close()
-
-
-class Landing(FolderStore):
-    """Landing of which a part is not listed yet, as if it were still on its way."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.late: Random | None = None
-
-    def list(self, prefix: str = "") -> Iterator[ObjectMeta]:
-        for meta in super().list(prefix):
-            if self.late is None or self.late.random() < 0.5:
-                yield meta
-
-
-@dataclass
-class Recorded:
-    """A state of the source, and the tables that were out of step with their log then."""
-
-    state: SourceState
-    diverged: frozenset[TableName]
-
-
 @dataclass
 class World:
     """One simulation's parts. Use as a context manager."""
@@ -106,8 +73,10 @@ class World:
     counts: Counter[str] = field(default_factory=Counter)
     recorded: list[Recorded] = field(default_factory=list)
     diverged: set[TableName] = field(default_factory=set)
+    altered: set[TableName] = field(default_factory=set)
+    """Tables that have columns which no metadata tells of yet."""
     planted: set[str] = field(default_factory=set)
-    """Keys of files that the test put into landing, and that may be rejected."""
+    """Keys of files that may be rejected: put there by the test, or of a form that metadata did not tell of."""
     _reloading: dict[TableName, datetime | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -162,7 +131,9 @@ class World:
         for metadata in found.tables.values():
             store.record(metadata, datetime.now(UTC))
         self.tables: list[TableMetadata] = list(found.tables.values())
-        project = project_copy(self.folder)
+        project = self.folder / "dbt_project"
+        if not project.exists():
+            project_copy(self.folder)
         generate_models(self.spec, self.tables, project / "models" / "curated" / SOURCE)
         self.target = DbtTarget(project, self.folder / "target", self.stack.environment.warehouse_file)
         prepare_dbt(self.target)
@@ -174,6 +145,35 @@ class World:
         provision(self.dms.client(), self.spec, credentials, LANDING_BUCKET, {})
         control.start(self.dms.client(), task_identifier(SOURCE))
         until(self.loaded, PATIENCE_S)
+
+    def break_log(self, step: Step) -> bool:
+        """Change a table in a way that no change tells of."""
+        hit = self.sessions.break_log(step)
+        if hit:
+            self.diverged.add(TableName(SCHEMA, self.plan.tables[step.table].name))
+        return hit
+
+    def add_column(self, step: Step) -> bool:
+        """Add a column to a table of the source, of which no metadata tells yet; one at a time for each table.
+
+        Of a file that has the first of two, no metadata would ever tell.
+        """
+        name = TableName(SCHEMA, self.plan.tables[step.table].name)
+        if name in self.altered or not self.sessions.add_column(step):
+            return False
+        self.altered.add(name)
+        return True
+
+    def read_metadata(self) -> None:
+        """Read the source's metadata again, and let what was held for it be judged again."""
+        self._reflect()
+        quarantine = Quarantine(self.installation.quarantine, SOURCE)
+        for entry in quarantine.entries():
+            if entry.state is EntryState.OPEN and entry.table in self.altered:
+                quarantine.decide(entry, EntryState.REPLAY, "its columns are known now", "me", datetime.now(UTC))
+                self.planted.add(quarantine.report(entry).identity.key)
+                self.counts["files held until metadata was read"] += 1
+        self.altered.clear()
 
     def task(self) -> TaskState:
         """The task now; waits out a restart of Local DMS."""
@@ -293,14 +293,16 @@ class World:
         self.counts["rows"] += sum(outcome.rows for outcome in outcomes)
         quarantine = Quarantine(self.installation.quarantine, SOURCE)
         reports = [quarantine.report(entry) for entry in quarantine.entries()]
-        rejected = [report.text() for report in reports if report.identity.key not in self.planted]
+        foreseen = [report for report in reports if report.reason is Reason.SCHEMA and report.table in self.altered]
+        rejected = [r.text() for r in reports if r.identity.key not in self.planted and r not in foreseen]
         assert not rejected, f"DMS wrote what validation rejects: {rejected[0]}"
         return any(outcome.committed for outcome in outcomes)
 
-    def drain(self) -> None:
-        """Take in everything."""
+    def drain(self, *, held: bool = False) -> None:
+        """Take in everything; with `held`, what is in quarantine may stay."""
         deadline = time.monotonic() + PATIENCE_S
-        while any(read_inbox(self.landing, self.spec).tables.values()):
+        quarantine = Quarantine(self.installation.quarantine, SOURCE)
+        while any(read_inbox(self.landing, self.spec).tables.values()) or (quarantine.held_tables() and not held):
             self.ingest()
             assert time.monotonic() < deadline, "files stay in landing"
 
@@ -319,16 +321,16 @@ class World:
         self.counts["instants"] += 1
         folder = self.folder / f"instant-{self.counts['instants']}"
         state = record_instant(self.postgres.dsn, CommitGate(), self.tables, folder)
-        self.recorded.append(Recorded(state, frozenset(self.diverged)))
+        self.recorded.append(Recorded(state, frozenset(self.diverged), tuple(self.tables)))
         return True
 
     def unequal(self) -> Iterator[tuple[int, TableComparison]]:
         """Tables that differ from a recorded state; of the last one, the present state too."""
         published = self.stack.environment.published_file
         for number, recorded in enumerate(self.recorded):
-            tables = [table for table in self.tables if table.name not in recorded.diverged]
+            tables = [table for table in recorded.tables if table.name not in recorded.diverged]
             found = compare(recorded.state, published, SOURCE, tables, as_of=True)
             self.counts["tables compared"] += len(tables)
             yield from ((number, table) for table in found.unequal)
-        present = compare(self.recorded[-1].state, published, SOURCE, self.tables, as_of=False)
+        present = compare(self.recorded[-1].state, published, SOURCE, self.recorded[-1].tables, as_of=False)
         yield from ((-1, table) for table in present.unequal)

@@ -23,6 +23,8 @@ NAMES: dict[str, str] = {
     "files delivered twice": Do.DUPLICATE,
     "TRUNCATEs": Do.TRUNCATE,
     "rewrites by DDL": Do.REWRITE,
+    "columns added": Do.ADD_COLUMN,
+    "files held until metadata was read": "files held until metadata was read",
     "divergences found and repaired": "divergences found",
 }
 
