@@ -27,12 +27,17 @@ from dms_assets.local_dms.tables import (
 def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState) -> StreamState:
     """The stream with the tables that are selected now.
 
-    New ones (a table made anew under its old name is one) wait for their load, which is a reload inside the stream:
-    what the log has of them before its boundary comes before it. Others are no longer published. Raises TaskError.
+    New ones wait for their load, which is a reload inside the stream: what the log has of them before its boundary
+    comes before it. A table made anew under its old name is one, and so is a known table under a new name. Others are
+    no longer published. Raises TaskError.
     """
     statistics = {table_name(one): one for one in context.store.statistics(context.arn)}
-    known = {oid for oid, (name, _) in stream.tables.items() if name in statistics}
     tables = {table.oid: table for table in selected_tables(context, connection)}
+    known = {
+        oid
+        for oid, (name, _) in stream.tables.items()
+        if name in statistics and (oid not in tables or tables[oid].name == name)
+    }
     if tables.keys() <= known and {table.name for table in tables.values()} == statistics.keys():
         return stream
     new = [table for oid, table in tables.items() if oid not in known]
