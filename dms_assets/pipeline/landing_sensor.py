@@ -10,6 +10,7 @@ import dagster as dg
 
 from dms_assets.installation import Installation
 from dms_assets.lake.landing import read_inbox
+from dms_assets.lake.metadata_replays import replay_what_metadata_explains
 from dms_assets.lake.quarantine import Entry, EntryState, Quarantine
 from dms_assets.lake.strangers import quarantine_strangers
 from dms_assets.lake.table_summary import TableSummary
@@ -115,6 +116,23 @@ def _work(
     return work
 
 
+def _replayed(
+    installation: Installation, spec: SourceSpec, versions: Mapping[TableName, str], looked: str
+) -> tuple[list[Entry], str]:
+    """What is in quarantine, once files that newer metadata may explain are asked to be judged again.
+
+    `looked` says what there was at the last look: reports are read only when entries or metadata are others.
+    """
+    quarantine = Quarantine(installation.quarantine, spec.name)
+    entries = quarantine.entries()
+    there = _digest([sorted(map(str, versions.items())), [(entry.entry_id, entry.state) for entry in entries]])
+    if there == looked:
+        return entries, looked
+    replayed = replay_what_metadata_explains(quarantine, entries, versions, datetime.now(UTC))
+    now = {entry.entry_id: entry for entry in replayed}
+    return [now.get(entry.entry_id, entry) for entry in entries], there
+
+
 def _arrivals(
     spec: SourceSpec, files: Mapping[TableName, tuple[LandedFile, ...]], seen: Mapping[str, str]
 ) -> tuple[list[dg.AssetMaterialization], dict[str, str]]:
@@ -191,7 +209,8 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         for entry in quarantine_strangers(installation.lake, spec, inbox.strangers, datetime.now(UTC)):
             context.log.warning("quarantined, as DMS writes no such key: %s", entry.entry_id)
         reach("sensor.after_strangers")
-        entries = Quarantine(installation.quarantine, spec.name).entries()
+        versions = {name: known.version for name, known in installation.known_metadata(spec).items()}
+        entries, looked = _replayed(installation, spec, versions, cursor.get("replays looked for", ""))
         folder = judge_folder(spec, inbox.undeclared, entries)
         folder_news = news(spec, folder, cursor.get("folder", {}))
         for evaluation in folder_news:
@@ -220,6 +239,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
             "holds": holds,
             "asked": {str(name): item.to_json() for name, item in asked.items()},
             "announced": told,
+            "replays looked for": looked,
             "folder": {verdict.check: verdict.digest for verdict in folder},
         }
         reach("sensor.before_request")
