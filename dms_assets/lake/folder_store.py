@@ -128,13 +128,16 @@ class FolderStore:
         comparison and removal is thus never hit. A file that turns out to be another is linked back.
         """
         path = self._path(key)
-        if _etag_at(path) not in {None, if_match}:
-            raise PreconditionFailedError(f"{key} in {self.uri} is not {if_match} any more; it is left alone")
         aside = self.set_aside / if_match / key
-        _make_folders(aside.parent)
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
+        while (actual := _etag_at(path)) == if_match:
+            # What is not found may be the folder just made: another worker deleted the same object and tidied up.
+            with suppress(FileNotFoundError):
+                _make_folders(aside.parent)
+                path.rename(aside)
+                break
+        else:
+            if actual is not None:
+                raise PreconditionFailedError(f"{key} in {self.uri} is not {if_match} any more; it is left alone")
             return
         reach("store.after_aside")
         if not self._settle(aside, path, if_match):
@@ -153,7 +156,7 @@ class FolderStore:
         return actual in {None, expected}
 
     def _remove_empty(self, folder: Path) -> None:
-        """Remove the folders made for a file set aside; nobody else uses them, for they are named by its ETag."""
+        """Remove the folders made for a file set aside; who deletes the same object too makes them again."""
         while folder != self.set_aside:
             try:
                 folder.rmdir()

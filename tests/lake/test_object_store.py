@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dms_assets.lake import folder_store
 from dms_assets.lake.folder_store import FolderStore
 from dms_assets.lake.object_store import (
     ObjectNotFoundError,
@@ -160,6 +161,31 @@ def test_a_delete_that_died_is_finished_or_taken_back(tmp_path: Path) -> None:
         (tmp_path / key).rename(target)
     assert [found.key for found in store.list()] == ["a/other"]
     assert store.get("a/other", if_match=other.etag)[0] == b"o"
+
+
+@pytest.mark.parametrize("after_making", [True, False])
+def test_a_delete_goes_on_when_another_tidies_up_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, after_making: bool
+) -> None:
+    """Two workers delete the same object: one has set it aside, settled it and removes the folders for it."""
+    store = FolderStore(tmp_path)
+    meta = store.put("a/k", b"k")
+    make, met = folder_store._make_folders, []
+
+    def tidied(folder: Path) -> None:
+        if not met:
+            met.append(folder)
+            if not after_making:
+                raise FileNotFoundError(folder)
+            make(folder)
+            store._remove_empty(folder)
+            return
+        make(folder)
+
+    monkeypatch.setattr(folder_store, "_make_folders", tidied)
+    store.delete("a/k", if_match=meta.etag)
+    assert len(met) == 1
+    assert list(store.list()) == []
 
 
 def test_deletes_race_with_writers_and_lose_nothing(tmp_path: Path) -> None:
