@@ -94,7 +94,7 @@ class Kills:
         world.captured()
         inbox = read_inbox(world.landing, world.spec)
         quarantine_strangers(world.installation.lake, world.spec, inbox.strangers, datetime.now(UTC))
-        world.drain()
+        world.drain(held=True)
         children.discard(self.facts, world.installation)
         world.ingest()
         assert not Quarantine(world.installation.quarantine, SOURCE).held_tables(), "a table is held for ever"

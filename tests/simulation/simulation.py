@@ -44,7 +44,10 @@ def run(plan: Plan, folder: Path) -> Counter[str]:
 
 def _do(world: World, step: Step) -> bool:
     if step.do in STATEMENTS:
-        return world.sessions.run(step)
+        effect = world.sessions.run(step)
+        if world.plan.strict and step.do in {Do.MOVE, Do.SWAP}:
+            world.diverged.add(TableName(SCHEMA, world.plan.tables[step.table].name))
+        return effect
     if step.do is Do.RELOAD:
         return world.ask_reload([TableName(SCHEMA, world.plan.tables[step.table].name)])
     if step.do is Do.INGEST:

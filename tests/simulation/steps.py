@@ -94,11 +94,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole simulation."""
+    """A whole simulation. `strict`: Local DMS writes key updates as AWS DMS does, under the new key only."""
 
     seed: int
     tables: tuple[Table, ...]
     steps: tuple[Step, ...]
+    strict: bool = False
 
 
 def make_plan(seed: int, length: int = 300, checkpoints: int = 3) -> Plan:

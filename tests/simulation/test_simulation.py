@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.simulation import run
-from tests.simulation.steps import Do, make_plan
+from tests.simulation.steps import Do, Step, make_plan
 
 SEEDS = [int(seed) for seed in os.environ.get("SIMULATION_SEEDS", "101,102").split(",")]
 
@@ -21,6 +21,16 @@ def test_curated_equals_the_source_at_every_recorded_instant(seed: int, tmp_path
     counts = run(make_plan(seed), tmp_path)
     for needed in (Do.COMMIT, Do.UPDATE, Do.MOVE, Do.DELETE, Do.RECORD, Do.CHECKPOINT, "batches", "rows"):
         assert counts[needed], f"a simulation without any '{needed}' proves nothing of it"
+
+
+def test_a_key_update_as_aws_writes_it_is_found_and_repaired(tmp_path: Path) -> None:
+    """Nothing in landing tells that the old key is gone; comparing with the source does, and a reload repairs it."""
+    plan = make_plan(101, 10)
+    table = next(number for number, table in enumerate(plan.tables) if table.keys and table.columns[-1].name != "large")
+    steps = [Step(do, 0, table, number, number) for number in range(5) for do in (Do.INSERT, Do.COMMIT)]
+    moved = [Step(do, 0, table, 1, 7) for do in (Do.MOVE, Do.COMMIT, Do.RECORD, Do.CHECKPOINT)]
+    counts = run(replace(plan, steps=(*steps, *moved), strict=True), tmp_path)
+    assert counts["divergences found"] == 1
 
 
 def test_a_plan_is_the_same_every_time_and_another_for_another_seed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -143,6 +144,11 @@ class World:
         self._watcher.start()
         credentials = self.stack.environment.secret(self.spec.connection.secret)
         provision(self.dms.client(), self.spec, credentials, LANDING_BUCKET, {})
+        if self.plan.strict:
+            settings = json.dumps({"LocalDms": {"Strict": True}})
+            self.dms.client().modify_replication_task(
+                ReplicationTaskArn=self.task().arn, ReplicationTaskSettings=settings
+            )
         control.start(self.dms.client(), task_identifier(SOURCE))
         until(self.loaded, PATIENCE_S)
 

@@ -43,8 +43,9 @@ def kill_share(seed: int, names: Sequence[str], folder: Path) -> Share:
     folder.mkdir(parents=True)
     try:
         kills = kill_everywhere(seed, folder, names)
-    except Exception:  # noqa: BLE001 whatever it is, this share failed and says so
-        return Share(Counter(), 0, (), f"seed {seed}: {traceback.format_exc()}")
+    except Exception as error:  # noqa: BLE001 whatever it is, this share failed and says so
+        told = f"seed {seed}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+        return Share(Counter(), 0, (), told)
     shutil.rmtree(folder)
     return Share(kills.counts, len(names) - len(kills.unreached), tuple(kills.unreached), "")
 
