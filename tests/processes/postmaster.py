@@ -15,6 +15,7 @@ from dms_assets.lake.pinned_snapshot import pinned_snapshot, validated_identifie
 from dms_assets.metadata.source_connection import SourceUnreachableError
 from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.reconcile.compare import compare
+from dms_assets.reconcile.comparison import Comparison
 from dms_assets.sample.commit_gate import CommitGate
 from dms_assets.stack.looks import TaskEndedError
 from tests.processes.driven import driven, looks
@@ -65,9 +66,9 @@ def kill_postmasters(home: Path, times: int, seed: int) -> Redelivery:
                 went_back += _confirmed(system) < confirmed
                 if system.stack.local_dms is None or system.stack.local_dms.returncode is not None:
                     system.stack.start_local_dms()
-                _captured(system)
+                wait_until_captured(system)
                 slowest = max(slowest, time.monotonic() - began)
-        _captured(system)
+        wait_until_captured(system)
         system.flush()
         system.drive.settle(system.spec.name, 6)
         redelivered, taken_twice = _copies(system)
@@ -79,7 +80,7 @@ def kill_postmasters(home: Path, times: int, seed: int) -> Redelivery:
             redelivered,
             taken_twice,
             _doubled(system),
-            _unequal(system),
+            tuple(str(table.table) for table in compared(system).unequal),
             slowest,
         )
 
@@ -116,7 +117,7 @@ def _confirmed(system: System) -> int:
     return int(row[0])
 
 
-def _captured(system: System) -> None:
+def wait_until_captured(system: System) -> None:
     """Wait until everything committed until now is in landing."""
     here = looks(system)
     end: list[int] = []
@@ -164,9 +165,9 @@ def _doubled(system: System) -> int:
     return doubled
 
 
-def _unequal(system: System) -> tuple[str, ...]:
+def compared(system: System) -> Comparison:
+    """Source and curated, as they are now."""
     known = system.installation.known_metadata(system.spec)
     tables = [known[name] for name in system.spec.table_names]
     state = record_instant(system.postgres.dsn, CommitGate(), tables, system.stack.environment.root / "proof")
-    found = compare(state, system.stack.environment.published_file, SOURCE, tables, as_of=False)
-    return tuple(str(table.table) for table in found.unequal)
+    return compare(state, system.stack.environment.published_file, SOURCE, tables, as_of=False)
