@@ -36,10 +36,10 @@ class _LoadFiles:
 
     def add(self, batch: pa.RecordBatch) -> None:
         limit = self.context.layout.max_file_bytes
-        if self.file is not None and self.file.size + batch.nbytes > limit:
+        if self.file is not None and (self.file.size + batch.nbytes > limit or not self.file.takes(batch)):
             self.publish()
         if self.file is None:
-            self.file = ParquetFile(self.context.target.workspace, batch.schema, self.context.layout)
+            self.file = ParquetFile(self.context.target.workspace, batch, self.context.layout)
         self.file.add(batch)
         self.rows += batch.num_rows
 

@@ -55,7 +55,10 @@ def reading_ahead(items: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
                 if item.error is not None:
                     raise item.error
                 return
-            yield item
+            # Not kept here while it is worked on: it may be large.
+            held = [item]
+            del item
+            yield held.pop()
 
     thread = threading.Thread(target=read, name="read-ahead", daemon=True)
     thread.start()

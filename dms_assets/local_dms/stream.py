@@ -8,7 +8,7 @@ the stored position: the same changes come again, in new files, with the same se
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -138,10 +138,7 @@ class ChangeStream:
                 reading_ahead(batches) as ahead,
                 Background() as writer,
             ):
-                for batch in ahead:
-                    for first in range(0, len(batch), _SLAB_MESSAGES):
-                        for changes in reader.read(batch.slice(first, _SLAB_MESSAGES)):
-                            self._decode(changes, writer)
+                self._read(ahead, writer)
                 writer.drain()
             for table, notes in self._notes.items():
                 try:
@@ -164,6 +161,15 @@ class ChangeStream:
             self._discard()
         return not limited
 
+    def _read(self, batches: Iterator[pa.Array[Any]], writer: Background) -> None:
+        """Decode all messages. What was read is let go here, before the last of it is written."""
+        for batch in batches:
+            slabs = [batch.slice(first, _SLAB_MESSAGES) for first in range(0, len(batch), _SLAB_MESSAGES)]
+            del batch
+            while slabs:
+                for changes in self._reader.read(slabs.pop(0)):
+                    self._decode(changes, writer)
+
     def _decode(self, changes: Changes, writer: Background) -> None:
         name, _ = self._known(changes.relation)
         if name in self._suspended or name in self._failed or not self.context.mappings.selects(name):
@@ -182,10 +188,10 @@ class ChangeStream:
 
     def _write(self, files: _TableFiles, batch: pa.RecordBatch) -> None:
         layout = self.context.layout
-        if files.open is not None and (files.open.schema != batch.schema or files.open.size >= layout.min_file_bytes):
+        if files.open is not None and (not files.open.takes(batch) or files.open.size >= layout.min_file_bytes):
             files.close()
         if files.open is None:
-            files.open = ParquetFile(self.context.target.workspace, batch.schema, layout)
+            files.open = ParquetFile(self.context.target.workspace, batch, layout)
         files.open.add(batch)
 
     def _publish(self, after: StreamState) -> None:
@@ -215,6 +221,8 @@ class ChangeStream:
             files.closed.clear()
         if published:
             failpoints.reach("local_dms.before_advance")
+            # What a large transaction took is given back before the next one needs as much.
+            pa.default_memory_pool().release_unused()
         advance_slot(self.connection, after.slot, after.durable)
 
     def _discard(self) -> None:

@@ -51,7 +51,7 @@ def test_a_file_is_laid_out_as_the_endpoint_says(
     layout = FileLayout.from_settings({**SETTINGS, **given})
     at = pa.array([datetime(2024, 1, 1, tzinfo=UTC)] * 25, pa.timestamp("us", tz="UTC"))
     batch = pa.record_batch({"text": pa.array(["a"] * 25), "at": at})
-    file = ParquetFile(tmp_path, batch.schema, layout)
+    file = ParquetFile(tmp_path, batch, layout)
     file.add(batch)
     read = pq.ParquetFile(file.close())
     column = read.metadata.row_group(0).column(0)

@@ -158,6 +158,7 @@ class MessageReader:
         """
         self.messages += len(messages)
         slab, offsets = slab_of(messages)
+        del messages  # The slab is a copy.
         found = _Messages(slab, offsets[:-1], offsets[1:], slab.u1[offsets[:-1]])
         rows = self._rows(found)
         first = 0

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dms_assets.local_dms.files.layout import FileLayout
 
 _MAX_GROUP_BYTES = 32 << 20
 _SYNC_BYTES = 32 << 20
+_LARGE_BYTES = 1 << 20
 
 
 class ParquetFile:
     """An open file. `rows` and `size` (bytes in memory, as DMS measures them) count what was added."""
 
-    def __init__(self, workspace: Path, schema: pa.Schema, layout: FileLayout) -> None:
+    def __init__(self, workspace: Path, first: pa.RecordBatch, layout: FileLayout) -> None:
+        """A file for rows like `first`, which are not added yet."""
         self.path = workspace / f"{uuid.uuid4().hex}.parquet"
-        self.schema = schema
+        self.schema = schema = first.schema
+        self.large = large_columns(first)
         self.rows = 0
         self.size = 0
         self._layout = layout
@@ -30,7 +34,18 @@ class ParquetFile:
         self._held_bytes = 0
         self._unsynced = 0
         chosen: Any = self._dictionary()  # The stubs know a boolean only.
-        self._writer = pq.ParquetWriter(self.path, schema, use_dictionary=chosen, **layout.writer)
+        self._writer = pq.ParquetWriter(self.path, schema, use_dictionary=chosen, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """The endpoint's options. Statistics of a large value are several copies of it, and say nothing."""
+        options = dict(self._layout.writer)
+        if options.get("write_statistics") and self.large:
+            options["write_statistics"] = [name for name in self.schema.names if name not in self.large]
+        return options
+
+    def takes(self, batch: pa.RecordBatch) -> bool:
+        """Whether rows fit into this file: the same form, and no large values in columns that it has none of."""
+        return bool(self.schema == batch.schema) and large_columns(batch) <= self.large
 
     def _dictionary(self) -> list[str]:
         """Columns with a dictionary: numbers and times rarely repeat enough within a row group to pay for one."""
@@ -79,6 +94,18 @@ class ParquetFile:
         self._held = []
         self._writer.close()
         self.path.unlink(missing_ok=True)
+
+
+def large_columns(batch: pa.RecordBatch) -> frozenset[str]:
+    """Columns with a value of more than a megabyte."""
+    found: set[str] = set()
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        some: Any = column
+        if column.nbytes > _LARGE_BYTES and (pa.types.is_string(column.type) or pa.types.is_binary(column.type)):
+            longest = pc.max(pc.binary_length(some)).as_py()
+            if longest is not None and longest > _LARGE_BYTES:
+                found.add(name)
+    return frozenset(found)
 
 
 def field(name: str, kind: pa.DataType, *, required: bool = False) -> pa.Field[Any]:
