@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pytest
 
 from dms_assets.lake.quarantine import EntryState
 from dms_assets.lake.quarantine_causes import read_causes
-from dms_assets.lake.table_outcome import TableOutcome
 from dms_assets.validation.outcome import Group, Reason
-from dms_assets.validation.worker_process import ValidationWorker, WorkerLimits
+from dms_assets.validation.worker_process import ValidationWorker
 from tests.corpus.corpus import CORPUS
-from tests.lake.world import World, cdc_table, folder_world, rows, source_spec
-
-SMALL = WorkerLimits(memory_bytes=1 << 30, cpu_seconds=10)
-NUMBERS = {name: f"20260101-{number:09d}.parquet" for number, name in enumerate(CORPUS, 1)}
-
-
-@dataclass
-class Judged:
-    """The table, what became of its files, and by how many bytes the parent grew."""
-
-    world: World
-    outcome: TableOutcome
-    growth: int
-
-    def reason(self, name: str) -> Reason | None:
-        """Why a file of the corpus was rejected; None if it was not."""
-        key = self.world.key(NUMBERS[name])
-        return next((item.reason for item in self.outcome.rejected if item.key == key), None)
-
-    def text(self, name: str) -> str:
-        """The report on a file of the corpus."""
-        key = self.world.key(NUMBERS[name])
-        found = [item.entry_id for item in self.outcome.rejected if item.key == key]
-        return self.world.quarantine.report(self.world.quarantine.entry(found[0])).text() if found else "accepted"
+from tests.corpus.judged import GOOD_NEIGHBOURS, NUMBERS, Judged, judge_corpus
+from tests.lake.world import cdc_table, folder_world, rows
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """A table into whose landing every hostile file fell at once, between good ones; ingested once."""
-    with ValidationWorker(SMALL) as worker:
-        world = folder_world(tmp_path_factory.mktemp("corpus"), worker, spec=source_spec(ordered_files=True))
-        world.loaded(0)
-        world.land("20260101-000000000.parquet", cdc_table(rows(2, first=900_001)))
-        for name, file in CORPUS.items():
-            world.land(NUMBERS[name], file.build())
-        world.land("20260102-000000000.parquet", cdc_table(rows(2, first=900_003)))
-        before = psutil.Process().memory_info().rss
-        outcome = world.ingest()
-        return Judged(world, outcome, psutil.Process().memory_info().rss - before)
+    return judge_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def test_the_corpus_is_large() -> None:
@@ -80,9 +46,7 @@ def test_nothing_is_left_and_nothing_of_a_rejected_file_gets_in(judged: Judged) 
 
 
 def test_good_neighbours_get_in(judged: Judged) -> None:
-    assert [row for row in judged.world.table_rows() if row[1] > 900_000 and row[1] < 2**30] == [
-        ("I", 900_000 + number) for number in range(1, 5)
-    ]
+    assert judged.neighbours == GOOD_NEIGHBOURS
 
 
 def test_the_parent_stays_small(judged: Judged) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,12 +78,13 @@ class System:
         control.start(self.client, self.task)
 
 
-@pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+@contextmanager
+def small_system(home: Path) -> Iterator[System]:
+    """The sample at a hundredth of its size, in a folder; the environment's variables are as before at the end."""
     spec = find_source("probation")
-    with LocalStack(tmp_path / "home") as stack:
+    with LocalStack(home) as stack, pytest.MonkeyPatch.context() as patch:
         for name, value in stack.process_environment().items():
-            monkeypatch.setenv(name, value)
+            patch.setenv(name, value)
         postgres = EmbeddedPostgres(stack.environment.postgres_dir, secret=spec.connection.secret)
         with postgres, dg.DagsterInstance.ephemeral() as instance:
             create_sample(postgres.dsn, scale=0.01)
@@ -91,3 +93,9 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
             from dms_assets.definitions import defs
 
             yield System(stack, postgres, spec, Installation(stack.environment), Drive(defs(), instance))
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with small_system(tmp_path / "home") as found:
+        yield found
