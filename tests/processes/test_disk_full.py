@@ -51,6 +51,7 @@ def test_ingestion_fails_plainly_and_goes_on_with_room(tmp_path: Path) -> None:
 @pytest.mark.system
 @pytest.mark.postgres
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_build_fails_plainly_and_goes_on_with_room(tmp_path: Path) -> None:
     home = tmp_path / "home"
     try:

@@ -13,6 +13,7 @@ from tests.processes.strike import PARTS, RUN, strike
 pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 def test_a_run_and_its_code_server_are_killed(tmp_path: Path) -> None:
     with RunningStack(tmp_path / "home") as stack:
         # The run that is killed first is that of the first load.

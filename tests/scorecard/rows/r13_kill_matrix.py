@@ -69,6 +69,6 @@ ROW = Row(
     "Kill matrix: everything that runs, killed in turn and at once; steps stopped in the middle of their commit",
     f"back unattended in {WITHIN_S:.0f} s; 0 effective zombies, orphans, stuck runs, held slots; curated right",
     420,
-    30,
+    None,
     measure,
 )
