@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,29 +15,32 @@ from rich.table import Table
 from tests.scorecard.figure import Figure
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+FORMAT = 1
+"""Of the JSON; raised when its meaning changes."""
 
 
 def document(figures: Sequence[Figure], *, quick: bool, seed: int) -> dict[str, Any]:
-    """Everything as JSON; `format` is raised when its meaning changes."""
+    """Everything as JSON."""
     return {
-        "format": 1,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "format": FORMAT,
         "quick": quick,
-        "seed": seed,
         "passed": all(figure.passed for figure in figures),
-        "figures": [
-            {
-                "id": figure.row.id,
-                "figure": figure.row.question,
-                "target": figure.row.target,
-                "measured": measured(figure),
-                "passed": figure.passed,
-                "observed": dict(figure.outcome.observed) if figure.outcome else {},
-                "seeds": list(figure.outcome.seeds) if figure.outcome else [],
-                "seconds": round(figure.took_s, 1),
-            }
-            for figure in figures
-        ],
+        "figures": [_entry(figure, seed) for figure in figures],
+    }
+
+
+def _entry(figure: Figure, seed: int) -> dict[str, Any]:
+    return {
+        "id": figure.row.id,
+        "figure": figure.row.question,
+        "target": figure.row.target,
+        "measured": measured(figure),
+        "passed": figure.passed,
+        "observed": dict(figure.outcome.observed) if figure.outcome else {},
+        "first_seed": seed,
+        "seeds": list(figure.outcome.seeds) if figure.outcome else [],
+        "seconds": round(figure.took_s, 1),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -62,33 +66,38 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def markdown(figures: Sequence[Figure], *, seed: int) -> str:
-    """The table as it stands in the document."""
+def markdown(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The table as it stands in the document: of each figure the last measurement."""
     lines = [
-        f"Measured {datetime.now(UTC):%Y-%m-%d}, first seed {seed}; again with `make scorecard`.",
+        "Measured by `make scorecard`; one again with `python -m tests.scorecard --only R7 --write`.",
         "",
-        "| | figure | target | measured | took place | pass |",
-        "|---|---|---|---|---|---|",
+        "| | figure | target | measured | took place | first seed | on | pass |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for figure in figures:
-        observed = figure.outcome.observed if figure.outcome else {}
+    for entry in entries:
         cells = [
-            figure.row.id,
-            figure.row.question,
-            figure.row.target,
-            measured(figure),
-            ", ".join(f"{count:,} {name}" for name, count in observed.items()),
-            "yes" if figure.passed else "**no**",
+            entry["id"],
+            entry["figure"],
+            entry["target"],
+            entry["measured"],
+            ", ".join(f"{count:,} {name}" for name, count in entry["observed"].items()),
+            str(entry["first_seed"]),
+            entry["at"][:10],
+            "yes" if entry["passed"] else "**no**",
         ]
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
 
 
 def write(figures: Sequence[Figure], page: Path, data: Path, *, seed: int) -> None:
-    """Put the figures of a full run into the page, between the marks, and beside it as JSON."""
+    """Put figures of full rows into the page, between the marks, and beside it as JSON; rows not run keep theirs."""
+    known = json.loads(data.read_text(encoding="utf-8"))["figures"] if data.exists() else []
+    entries = {entry["id"]: entry for entry in (*known, *(_entry(figure, seed) for figure in figures))}
+    ordered = sorted(entries.values(), key=lambda entry: int(re.sub(r"\D", "", entry["id"])))
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{markdown(figures, seed=seed)}\n{END}{after}", encoding="utf-8")
-    found = json.dumps(document(figures, quick=False, seed=seed), indent=1)
-    data.write_text(found + "\n", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{markdown(ordered)}\n{END}{after}", encoding="utf-8")
+    passed = all(entry["passed"] for entry in ordered)
+    body = {"format": FORMAT, "quick": False, "passed": passed, "figures": ordered}
+    data.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")

@@ -58,13 +58,21 @@ def test_the_reduced_run_fits_into_five_minutes() -> None:
     assert sum(found.quick_seconds or 0 for found in chosen([], quick=True)) <= 300
 
 
-def test_the_page_is_kept_around_the_figures(tmp_path: Path) -> None:
+def test_the_page_is_kept_around_the_figures_and_figures_that_were_not_measured_again(tmp_path: Path) -> None:
     page, data = tmp_path / "reliability.md", tmp_path / "scorecard.json"
     page.write_text(f"# Promises\n{BEGIN}\nold\n{END}\nlast words\n", encoding="utf-8")
-    write(list(run([row(GOOD)], 7, quick=False)), page, data, seed=7)
+    write(list(run([row(GOOD), row(GOOD, "R10")], 7, quick=False)), page, data, seed=7)
+    write(list(run([row(RuntimeError("no"), "R2"), row(GOOD)], 8, quick=False)), page, data, seed=8)
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# Promises\n{BEGIN}\nMeasured ")
-    assert "| R1 | Is it so? | always | 3 of 3 | 3 kills | yes |" in text
+    assert "| R1 | Is it so? | always | 3 of 3 | 3 kills | 8 | " in text
+    assert text.index("| R1 |") < text.index("| R2 |") < text.index("| R10 |")
     assert text.endswith(f"{END}\nlast words\n")
     assert "old" not in text
-    assert json.loads(data.read_text(encoding="utf-8"))["figures"][0]["observed"] == {"kills": 3}
+    stored = json.loads(data.read_text(encoding="utf-8"))
+    assert [(entry["id"], entry["first_seed"], entry["passed"]) for entry in stored["figures"]] == [
+        ("R1", 8, True),
+        ("R2", 8, False),
+        ("R10", 7, True),
+    ]
+    assert stored["passed"] is False
