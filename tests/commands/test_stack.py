@@ -20,6 +20,7 @@ import pytest
 
 from dms_assets.sample.connection import read_secret
 from dms_assets.stack.leftovers import find_leftovers
+from dms_assets.stack.ports import Ports
 from dms_assets.stack.stack_file import read_stack_file
 from tests.local_dms.service import until
 
@@ -30,6 +31,7 @@ NOT_RUNNING = 3
 class Stack:
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.port = Ports(home.with_name("ports.json")).choose("ui")
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "dms_assets.cli", *arguments, "--dir", str(self.home)]
@@ -43,7 +45,8 @@ class Stack:
         return json.loads(self.run(*arguments, "--json", status=status))
 
     def up(self) -> Any:
-        return self.json("stack", "up", "--scale", "0.01", "--no-workload")
+        # Not the usual port: another stack may take that while this one is down.
+        return self.json("stack", "up", "--scale", "0.01", "--no-workload", "--port", str(self.port))
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs on the folder: the marked ones, and PostgreSQL, which works in it."""
