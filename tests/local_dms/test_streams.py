@@ -222,7 +222,7 @@ def test_a_lob_that_is_too_long_fails_the_task_when_asked(shared: Service, sourc
 def test_an_idle_task_lets_the_source_forget_its_log(shared: Service, table: psycopg.Connection[Any]) -> None:
     table.execute("create schema if not exists elsewhere")
     table.execute("create table if not exists elsewhere.noise (n integer)")
-    arn = shared.task("idle")
+    arn = shared.task("forgetful")
     shared.run(arn)
     confirmed = "select confirmed_flush_lsn - '0/0' from pg_replication_slots where slot_name = %s"
     slot = f"local_dms_{arn.rsplit(':', 1)[-1].lower()}"
@@ -230,6 +230,6 @@ def test_an_idle_task_lets_the_source_forget_its_log(shared: Service, table: psy
     table.execute("insert into elsewhere.noise select generate_series(1, 1000)")
     until(lambda: table.execute(confirmed, [slot]).fetchone() > before)
     shared.stop(arn)
-    assert not shared.changes("idle", "t")
+    assert not shared.changes("forgetful", "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
     assert table.execute(confirmed, [slot]).fetchone() is None

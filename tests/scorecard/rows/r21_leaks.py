@@ -36,8 +36,11 @@ def _columns(system: System) -> Iterator[tuple[TableName, str]]:
     for name, metadata in system.installation.known_metadata(system.spec).items():
         for column in metadata.columns:
             wide = column.length is None or column.length >= len(MARK) + 3
-            free = column.source_type.startswith(("text", "varchar", "character varying")) and not column.enum
-            if wide and free:
+            free = (
+                column.source_type.startswith(("text", "varchar", "character varying"))
+                and "[" not in column.source_type
+            )
+            if wide and free and not column.enum:
                 yield name, column.name
 
 
