@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from dms_assets.sample.connection import ConnectionInfo, read_secret, secret_path, write_secret
+from dms_assets.sample.loopback import HOST, any_free, is_free
 from dms_assets.sample.postgres_cluster import (
     LOG_NAME,
     SUPERUSER,
@@ -36,7 +36,6 @@ from dms_assets.sample.postgres_cluster import (
 )
 from dms_assets.sample.unprivileged import Identity, identity
 
-HOST = "127.0.0.1"
 TIMEZONE = "Europe/London"
 """Time zone of the database: not UTC, so that code that forgets to ask for UTC shows itself."""
 
@@ -227,22 +226,9 @@ def free_port(wanted: int | None, last: int | None) -> int:
     Raises PostgresError if the wanted port is taken.
     """
     if wanted is not None:
-        if not _is_free(wanted):
+        if not is_free(wanted):
             raise PostgresError(f"port {wanted} of {HOST} is taken; name another port, or none for any free one")
         return wanted
-    if last is not None and _is_free(last):
+    if last is not None and is_free(last):
         return last
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As PostgreSQL does it: connections of a stopped server that linger in TIME_WAIT do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    return any_free()

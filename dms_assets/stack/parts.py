@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from dms_assets.environment import Environment
 from dms_assets.model.failpoints import VARIABLE as FAILPOINTS
+from dms_assets.sample.loopback import HOST, listens
 from dms_assets.stack.dms_client import LOCAL_CREDENTIAL, local_dms_client
 from dms_assets.stack.leftovers import mark
-from dms_assets.stack.ports import HOST, Ports, listens
+from dms_assets.stack.ports import Ports
 from dms_assets.stack.process import STOP_TIMEOUT_S, StackProcess
 
 if TYPE_CHECKING:

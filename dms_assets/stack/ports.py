@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from dms_assets.sample.loopback import HOST, any_free, is_free
 
 
 class PortTakenError(RuntimeError):
@@ -46,30 +45,6 @@ class Ports:
         for port in (self._last.get(name), usual):
             if port is not None and port not in others and is_free(port):
                 return port
-        while (found := _any_free()) in others:
+        while (found := any_free()) in others:
             pass
         return found
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
-    with socket.socket() as probe:
-        # As servers do it: connections of a stopped one that linger in TIME_WAIT do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return not listens(port)
-
-
-def listens(port: int) -> bool:
-    """Whether a server answers there."""
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
-
-
-def _any_free() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dms_assets.stack.ports import HOST, Ports, PortTakenError, is_free, listens
+from dms_assets.sample.loopback import HOST, is_free, listens
+from dms_assets.stack.ports import Ports, PortTakenError
 
 
 def test_ports_of_the_last_start_come_back_in_any_order(tmp_path: Path) -> None:
@@ -37,3 +38,11 @@ def test_wanted_comes_before_remembered_and_usual_after_it(tmp_path: Path) -> No
     assert Ports(file).choose("ui", usual=usual) == wanted
     # What one part has is not given to another.
     assert Ports(file).choose("other", usual=wanted) != wanted
+
+
+def test_ports_are_none_that_outgoing_connections_are_given(tmp_path: Path) -> None:
+    """Such a one may be in use when the stack comes back, and all addresses would change."""
+    ports = Ports(tmp_path / "ports.json")
+    chosen = {ports.choose(f"part {number}") for number in range(20)}
+    assert len(chosen) == 20
+    assert chosen < set(range(1024, 32_768))
