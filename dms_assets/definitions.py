@@ -12,14 +12,14 @@ from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.model.names import Layer
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.pipeline.alert_sensor import build_alert_sensor
-from dms_assets.pipeline.alert_silence import INVALID_DECLARATION
+from dms_assets.pipeline.alerting.sensor import build_alert_sensor
+from dms_assets.pipeline.alerting.silence import INVALID_DECLARATION
 from dms_assets.pipeline.automation import build_automation_sensors
 from dms_assets.pipeline.component import DmsSource
-from dms_assets.pipeline.dbt_assets import build_dbt_definitions
+from dms_assets.pipeline.dbt.assets import build_dbt_definitions
 from dms_assets.pipeline.keys import group
 from dms_assets.pipeline.resources import DmsResource, InstallationResource
-from dms_assets.pipeline.retention import build_retention_job, build_retention_schedule
+from dms_assets.pipeline.retention.job import build_retention_job, build_retention_schedule
 from dms_assets.sources import InvalidSourceError, check_problems, read_sources
 
 _LOG = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from dms_assets.commands.options import home_option, json_option
 if TYPE_CHECKING:
     from dms_assets.model.names import TableName
     from dms_assets.model.source_spec import SourceSpec
-    from dms_assets.pipeline.reconciliation_rounds import Reconciled
+    from dms_assets.pipeline.reconciliation.rounds import Reconciled
     from dms_assets.reconcile.result import ReconciliationResult
 
 _EPILOG = """\b
@@ -86,7 +86,7 @@ def _reconcile(spec: SourceSpec, names: Sequence[TableName], home: Path, timeout
     from dms_assets.installation import Installation  # noqa: PLC0415
     from dms_assets.metadata.source_connection import SourceUnreachableError  # noqa: PLC0415
     from dms_assets.model.engine import EngineNotSupportedError  # noqa: PLC0415
-    from dms_assets.pipeline.reconciliation import Limits, Reconciler  # noqa: PLC0415 heavy
+    from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciler  # noqa: PLC0415 heavy
     from dms_assets.reconcile.comparable_text import NoComparisonError  # noqa: PLC0415
     from dms_assets.reconcile.postgres_columns import SourceChangedError  # noqa: PLC0415
 

@@ -17,7 +17,7 @@ from dms_assets.commands.options import home_option
 
 if TYPE_CHECKING:
     from dms_assets.environment import Environment
-    from dms_assets.pipeline.reload import Reload
+    from dms_assets.pipeline.reconciliation.reload import Reload
 
 _EPILOG = """\b
 Examples:
@@ -58,7 +58,7 @@ def reload(
     from dms_assets.environment import Environment  # noqa: PLC0415
     from dms_assets.installation import Installation  # noqa: PLC0415
     from dms_assets.pipeline.declared_tables import UnknownTableError  # noqa: PLC0415
-    from dms_assets.pipeline.reload import LoadsBefore, ReloadRefusedError, carry_out, plan_reload  # noqa: PLC0415
+    from dms_assets.pipeline.reconciliation.reload import LoadsBefore, ReloadRefusedError, carry_out, plan_reload  # noqa: PLC0415
     from dms_assets.sources import UnknownSourceError, find_source, read_sources  # noqa: PLC0415
 
     environment = Environment(home=home)
@@ -85,7 +85,7 @@ def _observe(environment: Environment, source: str, planned: Reload) -> None:
         return
     import dagster as dg  # noqa: PLC0415 heavy
 
-    from dms_assets.pipeline.reload_job import reload_observations  # noqa: PLC0415
+    from dms_assets.pipeline.reconciliation.reload_job import reload_observations  # noqa: PLC0415
 
     with dg.DagsterInstance.from_config(str(environment.dagster_home)) as instance:
         for observation in reload_observations(source, planned):

@@ -14,7 +14,7 @@ from dms_assets.commands.options import home_option, json_option
 
 if TYPE_CHECKING:
     from dms_assets.environment import Environment
-    from dms_assets.pipeline.status_model import PlatformStatus
+    from dms_assets.pipeline.status.model import PlatformStatus
 
 NOT_WELL = 1
 
@@ -62,7 +62,7 @@ def _read(environment: Environment) -> PlatformStatus:
     import dagster as dg  # noqa: PLC0415 takes a second to import
 
     from dms_assets.installation import Installation  # noqa: PLC0415
-    from dms_assets.pipeline.status import read_status  # noqa: PLC0415
+    from dms_assets.pipeline.status.read import read_status  # noqa: PLC0415
 
     # Opening an instance makes its databases where there are none.
     made = (environment.dagster_home / "dagster.yaml").is_file()

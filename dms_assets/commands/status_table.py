@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dms_assets.pipeline.status_model import PlatformStatus, SourceStatus, TableStatus
-from dms_assets.pipeline.status_text import age, duration
+from dms_assets.pipeline.status.model import PlatformStatus, SourceStatus, TableStatus
+from dms_assets.pipeline.status.text import age, duration
 
 _WIDE = 160
 """Columns of text where the output is no terminal: lines are not broken for a file."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dms_assets.demo.evidence import Happening, TableEvidence
 from dms_assets.model.names import TableName
-from dms_assets.pipeline.provenance import Provenance
+from dms_assets.pipeline.status.provenance import Provenance
 from dms_assets.reconcile.comparison import Comparison
 from dms_assets.reconcile.negative_control import NegativeControl
 

@@ -26,8 +26,8 @@ from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
-from dms_assets.pipeline.progress import TableProgress
-from dms_assets.pipeline.provenance import read_provenance
+from dms_assets.pipeline.status.progress import TableProgress
+from dms_assets.pipeline.status.provenance import read_provenance
 from dms_assets.reconcile.compare import compare
 from dms_assets.reconcile.comparison import Comparison
 from dms_assets.reconcile.negative_control import negative_control

@@ -7,18 +7,18 @@ from pydantic import BaseModel
 
 from dms_assets.installation import Installation
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.pipeline.blocking_checks import build_blocking_checks
-from dms_assets.pipeline.dms_sensor import build_capture_checks, build_dms_sensor
-from dms_assets.pipeline.dms_statistics_checks import build_statistics_checks, build_statistics_sensor
-from dms_assets.pipeline.freshness_checks import build_freshness_checks, build_freshness_sensor
-from dms_assets.pipeline.freshness_policy import with_metadata_freshness
-from dms_assets.pipeline.landing_folder import build_folder_checks, build_folder_spec
-from dms_assets.pipeline.landing_sensor import build_landing_sensor
+from dms_assets.pipeline.checks.blocking import build_blocking_checks
+from dms_assets.pipeline.checks.dms_statistics_checks import build_statistics_checks, build_statistics_sensor
+from dms_assets.pipeline.checks.freshness_checks import build_freshness_checks, build_freshness_sensor
+from dms_assets.pipeline.checks.freshness_policy import with_metadata_freshness
 from dms_assets.pipeline.metadata_assets import build_metadata_assets
 from dms_assets.pipeline.metadata_schedule import build_metadata_schedules
-from dms_assets.pipeline.reconciliation_checks import build_reconciliation
-from dms_assets.pipeline.reload_job import build_reload_job
-from dms_assets.pipeline.source_sensor import build_present_checks, build_source_sensor
+from dms_assets.pipeline.reconciliation.checks import build_reconciliation
+from dms_assets.pipeline.reconciliation.reload_job import build_reload_job
+from dms_assets.pipeline.sensors.dms import build_capture_checks, build_dms_sensor
+from dms_assets.pipeline.sensors.landing import build_landing_sensor
+from dms_assets.pipeline.sensors.landing_folder import build_folder_checks, build_folder_spec
+from dms_assets.pipeline.sensors.source import build_present_checks, build_source_sensor
 from dms_assets.pipeline.specs import build_specs
 from dms_assets.pipeline.validated_assets import build_validated_assets
 

@@ -9,14 +9,14 @@ from dms_assets.installation import Installation
 from dms_assets.lake.table_outcome import TableOutcome
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.pipeline.blocking_checks import evaluations
+from dms_assets.pipeline.checks.blocking import evaluations
+from dms_assets.pipeline.checks.hold import judge, read_summaries
+from dms_assets.pipeline.checks.quarantine_links import report_links
+from dms_assets.pipeline.checks.rules import rule_check_result, rule_check_specs
 from dms_assets.pipeline.failed_assets import SomeAssetsFailedError
-from dms_assets.pipeline.hold import judge, read_summaries
 from dms_assets.pipeline.ingestion import Ingestion, MetadataMissingError
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.quarantine_links import report_links
 from dms_assets.pipeline.resources import DmsResource
-from dms_assets.pipeline.rule_checks import rule_check_result, rule_check_specs
 from dms_assets.validation.outcome import Group
 
 INGEST_POOL = "ingest"

@@ -7,7 +7,7 @@ import sys
 from dagster._cli import main as dagster_main
 
 from dms_assets.environment import Environment
-from dms_assets.pipeline.dbt_catalogue import dbt_target, prepare_dbt
+from dms_assets.pipeline.dbt.catalogue import dbt_target, prepare_dbt
 from dms_assets.stack.dagster_instance import prepare
 from dms_assets.stack.forked_runs import fork_runs
 

@@ -10,9 +10,9 @@ from dms_assets.installation import Installation
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED, TaskState
 from dms_assets.model.watermark import LogReading
-from dms_assets.pipeline.dbt_catalogue import dbt_target, read_catalogue
-from dms_assets.pipeline.progress import TableProgress, read_progress
-from dms_assets.pipeline.watermark import read_log
+from dms_assets.pipeline.dbt.catalogue import dbt_target, read_catalogue
+from dms_assets.pipeline.reconciliation.watermark import read_log
+from dms_assets.pipeline.status.progress import TableProgress, read_progress
 
 if TYPE_CHECKING:
     from mypy_boto3_dms import DatabaseMigrationServiceClient
@@ -57,7 +57,7 @@ class Looks:
 
     def not_derived(self) -> str | None:
         """Until the derived tables show every change of the curated tables they read, but for tables that are held."""
-        from dms_assets.pipeline.derived_sensor import lagging, read_published  # noqa: PLC0415 heavy: needs dagster
+        from dms_assets.pipeline.dbt.derived_sensor import lagging, read_published  # noqa: PLC0415 heavy: needs dagster
 
         held = {(self.spec.name, table.name) for table in self.progress() if table.held}
         covered = read_published(self.installation)

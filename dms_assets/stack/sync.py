@@ -10,7 +10,7 @@ from typing import Any
 from dms_assets.installation import Installation
 from dms_assets.lake.ledger import Event, Ledger
 from dms_assets.model.names import TableName
-from dms_assets.pipeline.progress import TableProgress
+from dms_assets.pipeline.status.progress import TableProgress
 from dms_assets.stack.looks import Looks
 from dms_assets.stack.progress_log import ProgressLog, StageTimeoutError
 

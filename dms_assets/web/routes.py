@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dms_assets.installation import Installation
-from dms_assets.pipeline.status import read_status
+from dms_assets.pipeline.status.read import read_status
 from dms_assets.sources import read_sources
 from dms_assets.web.lineage_metadata import AssetMetadata
 from dms_assets.web.lineage_page import lineage_page

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from dms_assets.installation import Installation
-from dms_assets.pipeline.status import read_status
+from dms_assets.pipeline.status.read import read_status
 from dms_assets.web.bridge import with_bridge
 from dms_assets.web.guard import Guard
 from dms_assets.web.request_rules import LOOPBACK_HOSTS, Policy

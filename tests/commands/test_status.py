@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-import dms_assets.pipeline.status as reading
+import dms_assets.pipeline.status.read as reading
 from dms_assets.commands.status import status
 from dms_assets.stack.stack_file import StackFile, StackState, write_stack_file
 from dms_assets.stack.stack_lock import take

@@ -12,8 +12,8 @@ import pytest
 from dms_assets.lake.quarantine_causes import read_causes
 from dms_assets.lake.table_outcome import TableOutcome
 from dms_assets.model.names import Layer
+from dms_assets.pipeline.checks.rules import rule_check_result
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.rule_checks import rule_check_result
 from dms_assets.pipeline.validated_assets import about_batch
 from dms_assets.validation.outcome import Group
 from dms_assets.validation.worker_process import ValidationWorker

@@ -15,13 +15,13 @@ from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.pipeline.alert_reading import Look
-from dms_assets.pipeline.alert_sensor import look_and_tell
-from dms_assets.pipeline.dms_sensor import CAPTURE_CHECK
+from dms_assets.pipeline.alerting.reading import Look
+from dms_assets.pipeline.alerting.sensor import look_and_tell
+from dms_assets.pipeline.checks.freshness import FRESH_CHECK
+from dms_assets.pipeline.checks.hold import LOAD_CHECK, QUARANTINE_CHECK
 from dms_assets.pipeline.failed_assets import SomeAssetsFailedError
-from dms_assets.pipeline.freshness import FRESH_CHECK
-from dms_assets.pipeline.hold import LOAD_CHECK, QUARANTINE_CHECK
 from dms_assets.pipeline.keys import table_key
+from dms_assets.pipeline.sensors.dms import CAPTURE_CHECK
 from tests.alerts.causes import ListSink
 
 T, U = TableName("s", "t"), TableName("s", "u")

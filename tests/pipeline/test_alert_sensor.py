@@ -19,11 +19,12 @@ from dms_assets.lake.task_memory import StreamStore
 from dms_assets.model.landed_file import FileIdentity, FileKind
 from dms_assets.model.task_state import TaskState
 from dms_assets.model.watermark import LogReading, Note
-from dms_assets.pipeline import alert_checks, alert_runs
-from dms_assets.pipeline.dms_sensor import CAPTURE_CHECK, Trouble
-from dms_assets.pipeline.freshness import FRESH_CHECK
-from dms_assets.pipeline.hold import LOAD_CHECK, QUARANTINE_CHECK
-from dms_assets.pipeline.watermark import WatermarkStore
+from dms_assets.pipeline.alerting import checks as alert_checks
+from dms_assets.pipeline.alerting import runs as alert_runs
+from dms_assets.pipeline.checks.freshness import FRESH_CHECK
+from dms_assets.pipeline.checks.hold import LOAD_CHECK, QUARANTINE_CHECK
+from dms_assets.pipeline.reconciliation.watermark import WatermarkStore
+from dms_assets.pipeline.sensors.dms import CAPTURE_CHECK, Trouble
 from dms_assets.validation.outcome import Reason
 from tests.pipeline.alert_world import LANDING, MART, VALIDATED, T, U, World
 

@@ -26,8 +26,8 @@ from dms_assets.alerts.pace import Pace
 from dms_assets.alerts.store import AlertStore
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
-from dms_assets.pipeline.alert_reading import Look
-from dms_assets.pipeline.alert_sensor import look_and_tell
+from dms_assets.pipeline.alerting.reading import Look
+from dms_assets.pipeline.alerting.sensor import look_and_tell
 from tests.alerts.causes import ListSink
 from tests.pipeline.alert_world import SECRET, SPEC, Faults, definitions
 

@@ -9,8 +9,8 @@ import pytest
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.automation import curation_condition, follow
-from dms_assets.pipeline.blocking_checks import evaluations
-from dms_assets.pipeline.hold import Verdict
+from dms_assets.pipeline.checks.blocking import evaluations
+from dms_assets.pipeline.checks.hold import Verdict
 
 NOON = datetime(2026, 11, 22, 12, 1, tzinfo=UTC)
 SOURCE, COPY = dg.AssetKey(["src", "validated", "s", "t"]), dg.AssetKey("copy")

@@ -6,11 +6,11 @@ import pytest
 
 from dms_assets.lake.table_outcome import TableOutcome
 from dms_assets.model.names import Layer
-from dms_assets.pipeline.blocking_checks import build_blocking_checks, evaluations
-from dms_assets.pipeline.hold import judge_load, judge_quarantine
+from dms_assets.pipeline.checks.blocking import build_blocking_checks, evaluations
+from dms_assets.pipeline.checks.hold import judge_load, judge_quarantine
+from dms_assets.pipeline.checks.quarantine_links import quarantine_path, report_links
+from dms_assets.pipeline.checks.rules import rule_check_keys, rule_check_result, rule_check_specs
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.quarantine_links import quarantine_path, report_links
-from dms_assets.pipeline.rule_checks import rule_check_keys, rule_check_result, rule_check_specs
 from dms_assets.validation.outcome import Group
 from tests.lake.conftest import worker, world
 from tests.lake.world import PERSON, World, cdc_table, load_table, rows

@@ -12,10 +12,10 @@ import yaml
 
 from dms_assets.environment import Environment
 from dms_assets.model.names import Layer
-from dms_assets.pipeline.dbt_assets import WAREHOUSE_POOL, build_dbt_definitions
-from dms_assets.pipeline.dbt_catalogue import dbt_target, prepare_dbt, read_catalogue
+from dms_assets.pipeline.dbt.assets import WAREHOUSE_POOL, build_dbt_definitions
+from dms_assets.pipeline.dbt.catalogue import dbt_target, prepare_dbt, read_catalogue
 from dms_assets.pipeline.keys import EXPOSURE
-from dms_assets.pipeline.landing_folder import folder_key
+from dms_assets.pipeline.sensors.landing_folder import folder_key
 from dms_assets.sources import find_source
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from dms_assets.curation.covered_instants import Covered
 from dms_assets.model.names import SourceTable, TableName
-from dms_assets.pipeline.derived_sensor import lagging
+from dms_assets.pipeline.dbt.derived_sensor import lagging
 
 T = datetime(2026, 11, 22, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

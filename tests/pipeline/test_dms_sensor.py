@@ -15,9 +15,9 @@ from dms_assets.local_dms.gaps import Gap, GapError, Lost
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED, TABLE_ERROR, TableState, TaskState
-from dms_assets.pipeline.dms_sensor import Trouble, build_capture_checks, build_dms_sensor, captured_result
 from dms_assets.pipeline.keys import table_key
 from dms_assets.pipeline.resources import DmsResource
+from dms_assets.pipeline.sensors.dms import Trouble, build_capture_checks, build_dms_sensor, captured_result
 from dms_assets.pipeline.task_poll import DmsUnreachableError
 
 T = TableName("s", "t")

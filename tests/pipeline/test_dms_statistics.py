@@ -10,8 +10,8 @@ from dms_assets.lake.change_counts import ChangeCounts, count_changes
 from dms_assets.lake.folder_store import FolderStore
 from dms_assets.model.names import TableName
 from dms_assets.model.task_state import TABLE_COMPLETED, TableState
-from dms_assets.pipeline.dms_statistics import Counters, Looks, LooksStore, SetAside, compare_counts
-from dms_assets.pipeline.dms_statistics_checks import LOOK_EVERY, next_look
+from dms_assets.pipeline.checks.dms_statistics import Counters, Looks, LooksStore, SetAside, compare_counts
+from dms_assets.pipeline.checks.dms_statistics_checks import LOOK_EVERY, next_look
 from tests.lake.conftest import worker, world
 from tests.lake.world import World, cdc_table, load_table, rows, source_spec
 

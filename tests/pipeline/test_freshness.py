@@ -10,10 +10,10 @@ from dms_assets.lake.table_summary import TableSummary
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.watermark import Watermark
-from dms_assets.pipeline.freshness import Age, ages, judge_age
-from dms_assets.pipeline.freshness_checks import build_freshness_checks, turned
-from dms_assets.pipeline.freshness_policy import longest_pause, with_metadata_freshness
-from dms_assets.pipeline.watermark import Coverage
+from dms_assets.pipeline.checks.freshness import Age, ages, judge_age
+from dms_assets.pipeline.checks.freshness_checks import build_freshness_checks, turned
+from dms_assets.pipeline.checks.freshness_policy import longest_pause, with_metadata_freshness
+from dms_assets.pipeline.reconciliation.watermark import Coverage
 
 QUIET, BUSY = TableName("s", "quiet"), TableName("s", "busy")
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from dms_assets.model.load import Load, Stream
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
-from dms_assets.pipeline.hold import judge_load, judge_quarantine, judge_stream
+from dms_assets.pipeline.checks.hold import judge_load, judge_quarantine, judge_stream
 
 NAME = TableName("s", "t")
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

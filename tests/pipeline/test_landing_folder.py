@@ -9,7 +9,7 @@ from dms_assets.lake.object_store import ObjectMeta
 from dms_assets.lake.quarantine import Entry, EntryState
 from dms_assets.model.landed_file import LandedFile
 from dms_assets.model.names import TableName
-from dms_assets.pipeline.landing_folder import (
+from dms_assets.pipeline.sensors.landing_folder import (
     STRANGER_CHECK,
     UNDECLARED_CHECK,
     FolderVerdict,

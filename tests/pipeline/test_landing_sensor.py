@@ -16,7 +16,7 @@ from dms_assets.model.logical_type import LogicalType
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.landing_sensor import _replayed, _unannounced
+from dms_assets.pipeline.sensors.landing import _replayed, _unannounced
 from dms_assets.sources import find_source
 from dms_assets.validation.outcome import Reason
 

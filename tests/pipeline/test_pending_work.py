@@ -8,7 +8,7 @@ from dms_assets.model.landed_file import FileIdentity, FileKind, LandedFile, Lan
 from dms_assets.model.load import Stream, load_id
 from dms_assets.model.names import TableName
 from dms_assets.model.task_state import TABLE_COMPLETED, TableState
-from dms_assets.pipeline.pending_work import FIRST_RETRY, Asked, TableWork, due
+from dms_assets.pipeline.sensors.pending_work import FIRST_RETRY, Asked, TableWork, due
 
 NOW = datetime(2026, 1, 2, 3, tzinfo=UTC)
 NAME = TableName("s", "t")

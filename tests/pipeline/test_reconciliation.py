@@ -27,12 +27,12 @@ from dms_assets.model.names import Layer, quote
 from dms_assets.model.source_spec import Schedule, SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED, TABLE_ERROR, TaskState
 from dms_assets.model.watermark import COMMIT_TO_VISIBLE, LogReading, Note
-from dms_assets.pipeline import reconciliation_rounds
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.reconciliation import Limits, Reconciled, Reconciler
-from dms_assets.pipeline.reconciliation_checks import RECONCILED_CHECK, build_reconciliation, check_result
-from dms_assets.pipeline.reconciliation_store import KEPT, ReconciliationStore, read_last_reconciliation
-from dms_assets.pipeline.watermark import WatermarkStore
+from dms_assets.pipeline.reconciliation import rounds as reconciliation_rounds
+from dms_assets.pipeline.reconciliation.checks import RECONCILED_CHECK, build_reconciliation, check_result
+from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciled, Reconciler
+from dms_assets.pipeline.reconciliation.store import KEPT, ReconciliationStore, read_last_reconciliation
+from dms_assets.pipeline.reconciliation.watermark import WatermarkStore
 from dms_assets.reconcile.comparison import Fault
 from dms_assets.reconcile.keys import key_hash
 from dms_assets.sample.connection import write_secret

@@ -21,7 +21,7 @@ from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.model.names import TableName
 from dms_assets.pipeline.declared_tables import UnknownTableError, declared_tables
-from dms_assets.pipeline.reload import (
+from dms_assets.pipeline.reconciliation.reload import (
     LoadsBefore,
     ReloadNotDoneError,
     ReloadRefusedError,
@@ -29,7 +29,7 @@ from dms_assets.pipeline.reload import (
     carry_out,
     plan_reload,
 )
-from dms_assets.pipeline.reload_job import build_reload_job, reload_page
+from dms_assets.pipeline.reconciliation.reload_job import build_reload_job, reload_page
 from tests.lake.world import source_spec
 
 PERSON, NOTE = TableName("app", "person"), TableName("app", "note")

@@ -17,9 +17,9 @@ from dms_assets.installation import Installation
 from dms_assets.lake import ledger
 from dms_assets.lake.data_files import COMMIT_WITHIN
 from dms_assets.lake.removed import Removed
-from dms_assets.pipeline.retention import JOB, SCHEDULE, build_retention_job, build_retention_schedule
-from dms_assets.pipeline.retention_lake import LakeRetention
-from dms_assets.pipeline.retention_settings import RetentionSettings
+from dms_assets.pipeline.retention.job import JOB, SCHEDULE, build_retention_job, build_retention_schedule
+from dms_assets.pipeline.retention.lake import LakeRetention
+from dms_assets.pipeline.retention.settings import RetentionSettings
 from dms_assets.validation.worker_process import ValidationWorker
 from tests.lake.world import World, cdc_table, load_table, rows
 
@@ -98,7 +98,7 @@ def test_a_kind_that_fails_stops_no_other(
     def fail(*_: object, **__: object) -> Removed:
         raise OSError("disk on fire")
 
-    monkeypatch.setattr("dms_assets.pipeline.retention_lake.sweep_orphans", fail)
+    monkeypatch.setattr("dms_assets.pipeline.retention.lake.sweep_orphans", fail)
     with dg.DagsterInstance.ephemeral() as instance:
         failed = execute(installation, world, instance, compact_from=2)["failed"]
     assert "1 kinds could not be removed, all others were: files of tables that nothing refers to" in failed

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 
 from dms_assets.pipeline.automation import follow
-from dms_assets.pipeline.retention_instance import InstanceRetention
-from dms_assets.pipeline.retention_settings import RetentionSettings
+from dms_assets.pipeline.retention.instance import InstanceRetention
+from dms_assets.pipeline.retention.settings import RetentionSettings
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=30)

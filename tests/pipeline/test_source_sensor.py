@@ -12,7 +12,7 @@ from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
 from dms_assets.pipeline.automation import follow
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.source_sensor import (
+from dms_assets.pipeline.sensors.source import (
     Reported,
     _events,
     _read_cursor,

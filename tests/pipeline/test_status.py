@@ -17,13 +17,13 @@ from dms_assets.model.landed_file import load_file_name
 from dms_assets.model.names import Layer
 from dms_assets.model.task_state import TaskState
 from dms_assets.model.watermark import LogReading, Note
-from dms_assets.pipeline.dms_sensor import captured_result
-from dms_assets.pipeline.hold import QUARANTINE_CHECK
+from dms_assets.pipeline.checks.hold import QUARANTINE_CHECK
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.reconciliation_store import ReconciliationStore
-from dms_assets.pipeline.status import read_status
-from dms_assets.pipeline.status_model import PlatformStatus, TableStatus
-from dms_assets.pipeline.watermark import WatermarkStore
+from dms_assets.pipeline.reconciliation.store import ReconciliationStore
+from dms_assets.pipeline.reconciliation.watermark import WatermarkStore
+from dms_assets.pipeline.sensors.dms import captured_result
+from dms_assets.pipeline.status.model import PlatformStatus, TableStatus
+from dms_assets.pipeline.status.read import read_status
 from dms_assets.reconcile.result import ReconciliationResult
 from dms_assets.sources import InvalidSourceError, Problem
 from dms_assets.validation.worker_process import ValidationWorker

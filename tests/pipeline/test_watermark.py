@@ -28,7 +28,13 @@ from dms_assets.model.watermark import (
     WatermarkState,
     choose_slot,
 )
-from dms_assets.pipeline.watermark import WatermarkStore, advance_watermark, covered_instant, landing_delay, read_log
+from dms_assets.pipeline.reconciliation.watermark import (
+    WatermarkStore,
+    advance_watermark,
+    covered_instant,
+    landing_delay,
+    read_log,
+)
 from dms_assets.sample.connection import write_secret
 from dms_assets.sample.postgres import EmbeddedPostgres
 from dms_assets.validation.worker_process import ValidationWorker

@@ -17,7 +17,7 @@ from dms_assets.lake.ledger import Event, Ledger
 from dms_assets.lake.pinned_snapshot import pinned_snapshot, validated_identifier
 from dms_assets.model.names import Layer
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.landing_sensor import INGEST, WORK_TAG
+from dms_assets.pipeline.sensors.landing import INGEST, WORK_TAG
 from dms_assets.stack.parts import Parts
 from tests.processes.graphql import launch, terminate
 from tests.processes.running_stack import SOURCE, RunningStack

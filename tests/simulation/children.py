@@ -21,13 +21,13 @@ from dms_assets.lake.task_memory import PollStore, StreamStore
 from dms_assets.model import failpoints
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
-from dms_assets.pipeline.dbt_build import build_models
-from dms_assets.pipeline.dbt_catalogue import read_catalogue
+from dms_assets.pipeline.dbt.build import build_models
+from dms_assets.pipeline.dbt.catalogue import read_catalogue
 from dms_assets.pipeline.ingestion import Ingestion
-from dms_assets.pipeline.landing_sensor import build_landing_sensor
 from dms_assets.pipeline.resources import DmsResource
-from dms_assets.pipeline.retention_lake import LakeRetention
-from dms_assets.pipeline.retention_settings import RetentionSettings
+from dms_assets.pipeline.retention.lake import LakeRetention
+from dms_assets.pipeline.retention.settings import RetentionSettings
+from dms_assets.pipeline.sensors.landing import build_landing_sensor
 from dms_assets.pipeline.task_poll import poll_task_patiently
 
 PRELOADED = ("dbt.cli.main", "dbt.adapters.duckdb.connections", "dms_assets.lake.iceberg", __name__)

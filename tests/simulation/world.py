@@ -36,8 +36,8 @@ from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.model.task_state import TABLE_COMPLETED, TaskState
-from dms_assets.pipeline.dbt_build import build_models
-from dms_assets.pipeline.dbt_catalogue import prepare_dbt, read_catalogue
+from dms_assets.pipeline.dbt.build import build_models
+from dms_assets.pipeline.dbt.catalogue import prepare_dbt, read_catalogue
 from dms_assets.pipeline.ingestion import Ingestion
 from dms_assets.pipeline.resources import DmsResource
 from dms_assets.pipeline.task_poll import poll_task_patiently

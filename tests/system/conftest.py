@@ -18,7 +18,7 @@ from dms_assets.environment import LANDING_BUCKET
 from dms_assets.installation import Installation
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_COMPLETED
-from dms_assets.pipeline.dbt_catalogue import dbt_target, prepare_dbt
+from dms_assets.pipeline.dbt.catalogue import dbt_target, prepare_dbt
 from dms_assets.pipeline.resources import DmsResource
 from dms_assets.sample.data import create_sample
 from dms_assets.sample.postgres import EmbeddedPostgres

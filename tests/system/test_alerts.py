@@ -13,8 +13,8 @@ from dms_assets.cli import cli
 from dms_assets.dms import control
 from dms_assets.dms.task_reader import task_identifier
 from dms_assets.model.names import Layer, TableName
-from dms_assets.pipeline.alert_reading import Look
-from dms_assets.pipeline.alert_sensor import look_and_tell
+from dms_assets.pipeline.alerting.reading import Look
+from dms_assets.pipeline.alerting.sensor import look_and_tell
 from dms_assets.pipeline.keys import table_key
 from tests.system.conftest import System
 

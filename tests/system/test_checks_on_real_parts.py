@@ -8,9 +8,9 @@ import pytest
 
 from dms_assets.dms.task_reader import read_task
 from dms_assets.model.names import Layer, TableName
-from dms_assets.pipeline import dms_statistics_checks
-from dms_assets.pipeline.dms_statistics_checks import STATISTICS_CHECK
-from dms_assets.pipeline.freshness import FRESH_CHECK, FRESH_LAYERS
+from dms_assets.pipeline.checks import dms_statistics_checks
+from dms_assets.pipeline.checks.dms_statistics_checks import STATISTICS_CHECK
+from dms_assets.pipeline.checks.freshness import FRESH_CHECK, FRESH_LAYERS
 from dms_assets.pipeline.keys import table_key
 from tests.local_dms.service import until
 from tests.system.conftest import System

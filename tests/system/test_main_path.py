@@ -18,11 +18,11 @@ from dms_assets.dms.task_reader import read_task
 from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.model.names import Layer, TableName
-from dms_assets.pipeline.dms_sensor import CAPTURE_CHECK
-from dms_assets.pipeline.hold import held, judge, read_summaries
+from dms_assets.pipeline.checks.hold import held, judge, read_summaries
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.landing_folder import UNDECLARED_CHECK, folder_key
-from dms_assets.pipeline.progress import read_progress
+from dms_assets.pipeline.sensors.dms import CAPTURE_CHECK
+from dms_assets.pipeline.sensors.landing_folder import UNDECLARED_CHECK, folder_key
+from dms_assets.pipeline.status.progress import read_progress
 from dms_assets.reconcile.compare import compare
 from dms_assets.sample.commit_gate import CommitGate
 from tests.local_dms.service import until

@@ -16,14 +16,14 @@ from dms_assets.cli import cli
 from dms_assets.dms.task_reader import read_task
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.task_state import TABLE_COMPLETED
-from dms_assets.pipeline import reconciliation_checks
 from dms_assets.pipeline.keys import table_key
-from dms_assets.pipeline.progress import read_progress
-from dms_assets.pipeline.reconciliation import Reconciler
-from dms_assets.pipeline.reconciliation_checks import RECONCILED_CHECK
-from dms_assets.pipeline.reconciliation_store import ReconciliationStore, read_last_reconciliation
-from dms_assets.pipeline.reload import ReloadStore
-from dms_assets.pipeline.watermark import WatermarkStore
+from dms_assets.pipeline.reconciliation import checks as reconciliation_checks
+from dms_assets.pipeline.reconciliation.checks import RECONCILED_CHECK
+from dms_assets.pipeline.reconciliation.reconcile import Reconciler
+from dms_assets.pipeline.reconciliation.reload import ReloadStore
+from dms_assets.pipeline.reconciliation.store import ReconciliationStore, read_last_reconciliation
+from dms_assets.pipeline.reconciliation.watermark import WatermarkStore
+from dms_assets.pipeline.status.progress import read_progress
 from dms_assets.sample.commit_gate import CommitGate
 from dms_assets.sample.workload import Workload
 from tests.local_dms.service import until

@@ -17,7 +17,7 @@ from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.lake.quarantine import Entry, Quarantine
 from dms_assets.model.names import TableName
-from dms_assets.pipeline.dbt_catalogue import dbt_target, prepare_dbt
+from dms_assets.pipeline.dbt.catalogue import dbt_target, prepare_dbt
 from dms_assets.sample.data import create_sample
 from dms_assets.sample.postgres import EmbeddedPostgres
 from dms_assets.sources import find_source

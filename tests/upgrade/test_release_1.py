@@ -18,8 +18,8 @@ from dms_assets.model.commit_properties import COMMITTED_FILES, LOADS, parse_com
 from dms_assets.model.names import TableName
 from dms_assets.model.stored_schema import columns_from_json
 from dms_assets.model.task_state import TABLE_COMPLETED
-from dms_assets.pipeline.landing_sensor import _asked
-from dms_assets.pipeline.source_sensor import _read_cursor
+from dms_assets.pipeline.sensors.landing import _asked
+from dms_assets.pipeline.sensors.source import _read_cursor
 
 SOURCE, PAYMENT = "probation", TableName("probation", "payment")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
-from dms_assets.pipeline.status import Declarations
+from dms_assets.pipeline.status.read import Declarations
 from dms_assets.validation.worker_process import ValidationWorker
 from tests.lake.world import World
 

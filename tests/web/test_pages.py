@@ -16,7 +16,7 @@ from dms_assets.lake.folder_store import FolderStore
 from dms_assets.lake.quarantine import Entry, EntryState, Quarantine, Report
 from dms_assets.model.landed_file import FileIdentity
 from dms_assets.model.names import TableName
-from dms_assets.pipeline.status_model import FailedRun, Hold, PlatformStatus, SourceStatus, TableStatus
+from dms_assets.pipeline.status.model import FailedRun, Hold, PlatformStatus, SourceStatus, TableStatus
 from dms_assets.validation.outcome import CheckOutcome, Group, Reason
 from dms_assets.validation.worker_process import ValidationWorker
 from dms_assets.web.page import render

@@ -10,7 +10,7 @@ import psycopg
 
 from dms_assets.dms.task_reader import read_task
 from dms_assets.model.names import TableName
-from dms_assets.pipeline import reconciliation
+from dms_assets.pipeline.reconciliation import reconcile as reconciliation
 from tests.scorecard.figure import Budget, Outcome, Row
 from tests.system.conftest import System, small_system
 

@@ -1,0 +1,1 @@
+"""Asset checks of the tables, and when a table is held."""

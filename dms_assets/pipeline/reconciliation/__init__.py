@@ -1,0 +1,1 @@
+"""How far the lake is complete, its comparison with the live source, and the reload that repairs."""

@@ -1,0 +1,1 @@
+"""The daily job that keeps the disk bounded."""

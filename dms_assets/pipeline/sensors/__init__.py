@@ -1,0 +1,1 @@
+"""Sensors of the outside world: the source, DMS, landing."""

@@ -1,0 +1,1 @@
+"""How every source and table is, for people and for machines."""
