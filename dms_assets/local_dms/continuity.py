@@ -7,6 +7,7 @@ stream in which nothing happened.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +114,11 @@ def _moved_on(decoded: int, known: int) -> tuple[Gap, str]:
     return Gap.SLOT_MOVED, "it was moved forward, or made anew, without being read"
 
 
-def check_publications(connection: psycopg.Connection[Any], stream: StreamState) -> None:
+Forms = Callable[[], Sequence[Mapping[str, str]]]
+"""The forms that publications may have. Asked after the source, for the task itself may just have made another."""
+
+
+def check_publications(connection: psycopg.Connection[Any], stream: StreamState, forms: Forms | None = None) -> None:
     """Raises GapError if the publications have not been what the stream made them, all the time.
 
     PostgreSQL 18 leaves out what a missing publication would have carried, with no more than a warning.
@@ -125,7 +130,8 @@ def check_publications(connection: psycopg.Connection[Any], stream: StreamState)
     if missing:
         cause = f"publication {missing[0]} is missing on the source, so its log is read without the tables' changes"
         raise GapError(Gap.PUBLICATION_MISSING, cause, Lost(stream.durable, flushed_lsn(connection)))
-    changes = [unlike(connection, wanted, found) for wanted in stream.publications]
+    permitted = forms() if forms else stream.publications
+    changes = [unlike(connection, wanted, found) for wanted in permitted]
     if all(changes):
         cause = f"{changes[-1]} was changed from outside: changes may have been left out of the log that was read"
         raise GapError(Gap.PUBLICATION_CHANGED, cause, Lost(stream.durable, flushed_lsn(connection)))
@@ -174,8 +180,8 @@ def _last_commit(connection: psycopg.Connection[Any], stream: StreamState) -> tu
     return max((one for one in ends if one[0] <= stream.durable), default=None)
 
 
-def check_reading(connection: psycopg.Connection[Any], stream: StreamState) -> SlotState:
+def check_reading(connection: psycopg.Connection[Any], stream: StreamState, forms: Forms) -> SlotState:
     """Asked around every read: slot and publications are as the stream left them."""
     slot = check_slot(connection, stream)
-    check_publications(connection, stream)
+    check_publications(connection, stream, forms)
     return slot

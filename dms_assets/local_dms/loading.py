@@ -14,7 +14,7 @@ from dms_assets.local_dms.load import load_table, task_start
 from dms_assets.local_dms.postgres.catalog import SourceTable
 from dms_assets.local_dms.postgres.reading import at_snapshot
 from dms_assets.local_dms.suspension import suspend, table_errors
-from dms_assets.local_dms.tables import COMPLETED, FULL_LOAD, table_name
+from dms_assets.local_dms.tables import COMPLETED, ERROR, FULL_LOAD, LOST_MEMBER, table_name
 
 
 def load_initially(context: TaskContext, tables: Sequence[SourceTable], snapshot: str) -> None:
@@ -61,5 +61,9 @@ def load_at(context: TaskContext, table: SourceTable, snapshot: str, started: da
         suspend(context, error)
         return False
     ended = now().timestamp()
-    context.store.update_table(context.arn, table.name, TableState=COMPLETED, FullLoadRows=rows, FullLoadEndTime=ended)
-    return True
+    with context.store.transaction():
+        # Rows of a table that lost its identity meanwhile are rows of one that does not flow.
+        lost = LOST_MEMBER in context.store.table(context.arn, table.name)
+        state = ERROR if lost else COMPLETED
+        context.store.update_table(context.arn, table.name, TableState=state, FullLoadRows=rows, FullLoadEndTime=ended)
+    return not lost

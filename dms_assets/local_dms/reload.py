@@ -21,6 +21,7 @@ from typing import Self
 from dms_assets.local_dms.context import TaskContext, now
 from dms_assets.local_dms.faults import TableError, TaskError, TaskStoppedError
 from dms_assets.local_dms.loading import load_at
+from dms_assets.local_dms.membership import take_up
 from dms_assets.local_dms.postgres.catalog import SourceTable, read_tables
 from dms_assets.local_dms.postgres.slot import SlotBlockedError, Snapshot, exporting_slot
 from dms_assets.local_dms.stream import ChangeStream
@@ -105,6 +106,9 @@ class Reloads:
 
     def _begin(self, names: Sequence[TableName]) -> None:
         context = self.context
+        names = take_up(context, self.changes, names)
+        if not names:
+            return
         with ExitStack() as stack:
             snapshot = stack.enter_context(
                 exporting_slot(
@@ -140,7 +144,7 @@ class Reloads:
         boundary = tick / 100
         began = {"FullLoadStartTime": boundary, "FullLoadEndTime": None, "FullLoadRows": 0, "FullLoadReloaded": True}
         with context.store.transaction():
-            context.store.put_stream(context.arn, changes.raise_clock(tick))
+            changes.raise_clock(tick)
             for name in names:
                 # Taken here, not at the end: what is asked for from now on is another load.
                 taken = {"TableState": RELOADING, RELOAD_MEMBER: None}

@@ -33,6 +33,7 @@ from dms_assets.local_dms.tables import (
     new_statistics,
     prepare_targets,
 )
+from dms_assets.local_dms.watch import TableWatch
 
 log = logging.getLogger("local_dms")
 
@@ -192,8 +193,10 @@ class TaskRunner:
                     context.store.put_stream(self.arn, stream)
                     context.store.update(self.arn, Status="running")
                 if loads:
-                    load_initially(context, tables, snapshot.name)
-        return stream
+                    with TableWatch(context, lambda _: None) as watch:
+                        load_initially(context, tables, snapshot.name)
+                    watch.check()
+        return context.store.stream(self.arn) or stream
 
     def _follow(self, context: TaskContext, stream: StreamState) -> str:
         if stream.broken:
@@ -208,15 +211,16 @@ class TaskRunner:
             names = ChangeNames(context.target.exists)
             changes = ChangeStream(context, connection, arrow, stream, names)
             context.store.update(self.arn, Status="running")
-            with Reloads(context, changes) as reloads:
-                self._cycles(context, changes, reloads)
+            with TableWatch(context, changes.suspend) as watch, Reloads(context, changes) as reloads:
+                self._cycles(context, changes, reloads, watch)
             changes.catch_up()
         return "Stop Reason NORMAL"
 
-    def _cycles(self, context: TaskContext, changes: ChangeStream, reloads: Reloads) -> None:
+    def _cycles(self, context: TaskContext, changes: ChangeStream, reloads: Reloads, watch: TableWatch) -> None:
         interval, due, look = context.layout.max_batch_interval_s, time.monotonic(), 0.0
         due += interval
         while not self.stop_requested.is_set():
+            watch.check()
             reloads.step()
             moment = time.monotonic()
             full = False
@@ -241,6 +245,7 @@ class TaskRunner:
         if not stream.publications:
             # The state of an earlier version does not have them.
             stream = replace(stream, publications=(published(connection, stream.slot),))
+            context.store.put_stream(self.arn, stream)
         return stream
 
 

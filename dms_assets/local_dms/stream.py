@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dms_assets.local_dms.column import SourceColumn
 from dms_assets.local_dms.context import TaskContext, change_output
-from dms_assets.local_dms.continuity import check_reading
+from dms_assets.local_dms.continuity import SlotState, check_reading
 from dms_assets.local_dms.decode.cells import Notes
 from dms_assets.local_dms.decode.images import images
 from dms_assets.local_dms.decode.messages import Changes, Clock, MessageReader, Relation
@@ -26,7 +26,7 @@ from dms_assets.local_dms.faults import TableError, TaskError
 from dms_assets.local_dms.files.naming import ChangeNames, table_prefix
 from dms_assets.local_dms.files.parquet_file import ParquetFile
 from dms_assets.local_dms.pipeline import Background, reading_ahead
-from dms_assets.local_dms.postgres.catalog import read_types
+from dms_assets.local_dms.postgres.catalog import SourceTable, read_types
 from dms_assets.local_dms.postgres.reading import log_messages
 from dms_assets.local_dms.postgres.slot import advance_slot, flushed_lsn
 from dms_assets.local_dms.postgres.source import source_errors
@@ -121,17 +121,34 @@ class ChangeStream:
         with source_errors(self.context.source):
             return flushed_lsn(self.connection) - self.state.durable
 
-    def raise_clock(self, tick: int) -> StreamState:
-        """The state with the clock at `tick`: later changes have sequences at or above it. Not stored yet."""
+    def raise_clock(self, tick: int) -> None:
+        """Store the clock at `tick`: later changes have sequences at or above it."""
         self._reader.clock.tick = tick
-        self.state = self.state.at(self.state.durable, tick, self._reader.clock.counter)
-        return self.state
+        self._keep(self.state.at(self.state.durable, tick, self._reader.clock.counter))
+
+    def adopt(self, table: SourceTable) -> None:
+        """Read changes of a table as it is now: it is another one under an old name, or has another key."""
+        self._forms.clear()
+        self._keep(self.state.with_tables({table.oid: (table.name, table.key)}))
+
+    def _keep(self, state: StreamState) -> None:
+        """Store the state. The forms of the publications are those that are stored: others change them meanwhile."""
+        with self.context.store.transaction():
+            self.context.store.put_stream(self.context.arn, replace(state, publications=tuple(self._known_forms())))
+        self.state = state
+
+    def _known_forms(self) -> Sequence[dict[str, str]]:
+        stored = self.context.store.stream(self.context.arn)
+        return stored.publications if stored is not None else self.state.publications
+
+    def _check(self) -> SlotState:
+        return check_reading(self.connection, self.state, self._known_forms)
 
     def _cycle(self, goal: int) -> bool:
         """One read; whether the goal was reached (PostgreSQL stops early after many messages)."""
         reader = self._reader
         reader.begin_run(self.state.durable)
-        check_reading(self.connection, self.state)
+        self._check()
         try:
             with (
                 log_messages(self.arrow, self.state.slot, goal, self.messages_at_once) as batches,
@@ -147,7 +164,7 @@ class ChangeStream:
                     self._failed[table] = error
                     notes.counts.clear()
             # Now that it is read: whoever took something from the slot before or meanwhile shows.
-            slot = check_reading(self.connection, self.state)
+            slot = self._check()
             limited = reader.messages >= self.messages_at_once
             durable = max(self.state.durable, reader.last_end, 0 if limited else goal)
             last = (reader.last_end, reader.last_micros)
@@ -155,7 +172,7 @@ class ChangeStream:
             self._publish(replace(after, decoded=slot.decoded))
         except (psycopg.Error, adbc_driver_manager.dbapi.Error):
             # A slot that was dropped while it was read has a name of its own, too.
-            check_reading(self.connection, self.state)
+            self._check()
             raise
         finally:
             self._discard()
@@ -197,11 +214,11 @@ class ChangeStream:
     def _publish(self, after: StreamState) -> None:
         """Files first, then the position, then the source: the order is what makes a kill harmless.
 
-        Of a table that failed nothing of the cycle is written: it may have been half a transaction.
+        Of a table that failed or was suspended meanwhile nothing of the cycle is written: it may have been half a
+        transaction.
         """
-        for name in self._failed:
-            if name in self._files:
-                self._files.pop(name).discard()
+        for name in self._files.keys() & (self._failed.keys() | self._suspended):
+            self._files.pop(name).discard()
         published: list[tuple[Any, str]] = []
         for files in self._files.values():
             files.close()
@@ -210,13 +227,12 @@ class ChangeStream:
         if published:
             failpoints.reach("local_dms.before_confirm")
         with self.context.store.transaction():
-            self.context.store.put_stream(self.context.arn, after)
+            self._keep(after)
             for files in self._files.values():
                 self.context.store.count_changes(self.context.arn, files.name, dict(files.counts))
             for error in self._failed.values():
                 suspend(self.context, error)
         self._suspended |= set(self._failed)
-        self.state = after
         for files in self._files.values():
             files.closed.clear()
         if published:

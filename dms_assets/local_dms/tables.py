@@ -20,6 +20,11 @@ COMPLETED, ERROR = "Table completed", "Table error"
 RELOAD_MEMBER = "ReloadRequested"
 """Ours, never in an answer: a reload was asked for and has not begun."""
 
+LOST_MEMBER = "IdentityLost"
+"""Ours, never in an answer: the log cannot name the table's rows any more, and why. It ends when it is published."""
+
+OUR_MEMBERS = frozenset({RELOAD_MEMBER, LOST_MEMBER})
+
 _COUNTERS = (
     *("Inserts", "Updates", "Deletes", "Ddls", "AppliedInserts", "AppliedUpdates", "AppliedDeletes", "AppliedDdls"),
     *("FullLoadRows", "FullLoadCondtnlChkFailedRows", "FullLoadErrorRows"),
@@ -77,8 +82,8 @@ def check_tables(context: TaskContext, tables: Iterable[SourceTable]) -> None:
             )
         if context.migration_type != "full-load" and not table.can_replicate_updates:
             context.say(
-                f"Table {table.name} has no usable primary key: only its inserts are captured; give it a key that is "
-                "not deferrable, or set REPLICA IDENTITY FULL, to capture updates and deletes",
+                f"Table {table.name} has no usable primary key ({table.unnamed}): only its inserts are captured; give "
+                "it a key that is not deferrable, or set REPLICA IDENTITY FULL, to capture updates and deletes",
                 "warning",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.sample.postgres import EmbeddedPostgres
 from tests.local_dms.service import Service
+
+GATE = 4711
+"""An advisory lock: while it is held, rows of `app.slow` cannot be read by `limited`."""
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +58,36 @@ def services(tmp_path: Path, address: SourceAddress) -> Iterator[Callable[..., S
     yield start
     for service in started:
         service.end()
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, address: SourceAddress) -> Iterator[Service]:
+    """A service whose user is no superuser: rights and row security mean something to it."""
+    with psycopg.connect(address.uri(), autocommit=True) as connection:
+        connection.execute("drop role if exists loader")
+        connection.execute("create role loader login replication password 'of the loader'")
+        connection.execute("grant create on database probation to loader")
+        user = replace(address, user="loader", password="of the loader")
+        with Service(tmp_path_factory.mktemp("limited"), user) as service:
+            yield service
+        connection.execute("drop schema app cascade; drop owned by loader cascade; drop role loader")
+
+
+@pytest.fixture
+def tables(source: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """`app.slow`, whose rows can only be read while the gate is open, and `app.t`; both belong to the loader."""
+    source.execute("grant all on schema app to loader")
+    source.execute("create table app.t (id integer primary key, note text)")
+    source.execute("create table app.slow (id integer primary key, note text)")
+    source.execute("insert into app.t select g, 'row' from generate_series(1, 50) g")
+    source.execute("insert into app.slow select g, 'row' from generate_series(1, 50) g")
+    source.execute(
+        "create function app.passed() returns boolean language plpgsql as 'begin "
+        f"perform pg_advisory_lock_shared({GATE}); perform pg_advisory_unlock_shared({GATE}); return true; end'"
+    )
+    source.execute("create policy gate on app.slow using ((select app.passed()))")
+    source.execute("alter table app.slow enable row level security")
+    source.execute("alter table app.slow force row level security")
+    for table in ("t", "slow"):
+        source.execute(f"alter table app.{table} owner to loader".encode())
+    return source

@@ -1,25 +1,33 @@
-"""Every change of definition, between transactions, inside one, and while the task is down.
+"""Every change of definition, between transactions, inside one, and while the task is down; as far as curated.
 
-Each landed row must be the image the source had when it was written, under the names that columns had then. At the
-end the comparison of source and log tells which tables differ, and a reload makes them equal.
+Each change in curated must be the image the source had when it was written, under the names that columns had then.
+The comparison with the live source tells which tables differ, and a reload makes them equal; a table whose column got
+another type is held first, and takes the remedy that it names.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from tests.local_dms.ddl_cases import CASES, Ddl, Effect
-from tests.local_dms.service import ADDED, Service, folded, until
+from dms_assets.lake.quarantine import EntryState
+from dms_assets.model.names import Layer, TableName, warehouse_schema
+from dms_assets.reconcile.compare import open_warehouse
+from tests.local_dms.ddl_cases import CASES, QUICK, Ddl, Effect
+from tests.local_dms.to_curated import SCHEMA, SOURCE, ToCurated
 
 PLACES = ("between", "inside", "down")
 CLUSTERS = "cluster"
-WAIT_S = 120.0
+HELD = frozenset({Effect.TYPE, Effect.UNTOLD})
+FLAGGED = HELD | {Effect.REWRITES, Effect.SHAPE, Effect.MOVES, Effect.KEY}
 Row = dict[str, Any]
 
 
@@ -29,14 +37,22 @@ class Subject:
 
     case: Ddl
     place: str
-    name: str
+    number: int
     images: list[tuple[str, Row]] = field(default_factory=list)
     refused: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.case.name}, {self.place}"
+
     @property
-    def now(self) -> str:
-        """What the table is called after the statement."""
-        return self.name if self.refused else self.case.table.format(t=self.name)
+    def before(self) -> TableName:
+        """The table as it is made."""
+        return TableName(SCHEMA, f"t{self.number}_{self.place}")
+
+    @property
+    def after(self) -> TableName:
+        """What the statement makes of its name."""
+        return TableName(SCHEMA, self.case.table.format(t=self.before.table))
 
 
 @dataclass
@@ -45,57 +61,55 @@ class Ddls:
 
     observed: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    diverged: int = 0
+    flagged: int = 0
     held: int = 0
+    repaired: int = 0
     rows: int = 0
     control: int = 0
     """Rows told to be wrong when two values of a right one are exchanged."""
 
 
-def subjects() -> list[Subject]:
-    """All cases at all places where they can be."""
-    return [
-        Subject(case, place, f"t{number}_{place}")
+def subjects(*, quick: bool, seed: int) -> list[Subject]:
+    """All cases at all places where they can be; some of them, and each at one place, if it is quick."""
+    every = [
+        Subject(case, place, number)
         for number, case in enumerate(CASES)
         for place in PLACES
         if not (case.alone and place == "inside")
     ]
+    if not quick:
+        return every
+    wanted = [PLACES[(number + seed) % len(PLACES)] for number in range(len(CASES))]
+    return [one for one in every if one.place == wanted[one.number] and one.case.name in QUICK]
 
 
 def make(source: psycopg.Connection[Any], subject: Subject) -> None:
     """The table, with rows to load: each value names its column."""
-    table = subject.name
+    table = subject.before.table
     source.execute(f"create table {table} (id integer primary key, a text, b text, n integer)".encode())
     source.execute(f"insert into {table} select g, 'a:' || g, 'b:' || g, g from generate_series(1, 5) g".encode())
 
 
 def act(source: psycopg.Connection[Any], subject: Subject) -> None:
     """A row before the statement, the statement, a row and an update after it."""
-    if subject.place == "inside":
-        with source.transaction():
-            _act(source, subject)
-    else:
-        _act(source, subject)
+    with source.transaction() if subject.place == "inside" else nullcontext():
+        _write(source, subject.before, subject, 100, "I")
+        try:
+            with nullcontext() if subject.case.alone else source.transaction():
+                source.execute(subject.case.statement.format(t=subject.before.table).encode())
+                if subject.case.name == CLUSTERS:
+                    source.execute(f"cluster {subject.before.table}".encode())
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            subject.refused = str(error)
+        _write(source, subject.after, subject, 101, "I")
+        _write(source, subject.after, subject, 1, "U")
 
 
-def _act(source: psycopg.Connection[Any], subject: Subject) -> None:
-    _write(source, subject.name, subject, 100, "I")
-    try:
-        with source.transaction() if not subject.case.alone else nullcontext():
-            source.execute(subject.case.statement.format(t=subject.name).encode())
-            if subject.case.name == CLUSTERS:
-                source.execute(f"cluster {subject.name}".encode())
-    except psycopg.errors.ObjectNotInPrerequisiteState as error:
-        subject.refused = str(error)
-    _write(source, subject.now, subject, 101, "I")
-    _write(source, subject.now, subject, 1, "U")
-
-
-def _write(source: psycopg.Connection[Any], table: str, subject: Subject, key: int, op: str) -> None:
+def _write(source: psycopg.Connection[Any], table: TableName, subject: Subject, key: int, op: str) -> None:
     columns = source.execute(
         "select attname, format_type(atttypid, null) from pg_attribute where attrelid = %s::regclass and attnum > 0 "
         "and not attisdropped and attgenerated = '' and attname <> 'id' order by attnum",
-        [table],
+        [table.table],
     ).fetchall()
     values = {name: _value(name, kind, key, op) for name, kind in columns}
     if op == "I":
@@ -103,8 +117,10 @@ def _write(source: psycopg.Connection[Any], table: str, subject: Subject, key: i
         source.execute(f"insert into {table} ({names}) values ({marks})".encode(), [key, *values.values()])
     else:
         given = ", ".join(f"{name} = %s" for name in values)
-        source.execute(f"update {table} set {given} where id = {key}".encode(), list(values.values()))
-    subject.images += [(op, row) for row in rows(source, table) if row["id"] == key]
+        done = source.execute(f"update {table} set {given} where id = {key}".encode(), list(values.values()))
+        if not done.rowcount:
+            return
+    subject.images.append((op, {"id": key, **values}))
 
 
 def _value(name: str, kind: str, key: int, op: str) -> Any:
@@ -113,123 +129,132 @@ def _value(name: str, kind: str, key: int, op: str) -> Any:
     return f"{name}:{key}:{op}"
 
 
-def rows(source: psycopg.Connection[Any], table: str) -> list[Row]:
-    """The table as the source has it."""
-    cursor = source.execute(f"select * from {table}".encode())
-    names = [column.name for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+def curated_changes(world: ToCurated, subject: Subject) -> list[tuple[str, Row]]:
+    """The changes of the table that curated has, in order. What the platform adds is left out."""
+    found: list[tuple[str, str, Row]] = []
+    schema = warehouse_schema(SOURCE, SCHEMA, Layer.CURATED)
+    with open_warehouse(world.installation.environment.published_file) as connection:
+        for name in {subject.before, subject.after} & world.tables.keys():
+            relation = f"{schema}.{name.table}_versions"
+            cursor = connection.execute(f"select * from {relation} where _op in ('I', 'U', 'D')")
+            names = [column[0] for column in cursor.description or ()]
+            for values in cursor.fetchall():
+                row = dict(zip(names, values, strict=True))
+                kept = {name: value for name, value in row.items() if not name.startswith("_")}
+                found.append((row["_seq"], row["_op"], kept))
+    return [(op, row) for _, op, row in sorted(found, key=lambda change: change[0])]
 
 
-def landed(service: Service, task: str, subject: Subject) -> list[tuple[str, Row]]:
-    """The changes in landing, in order."""
-    names = {subject.name, subject.now}
-    found = sorted((row for one in names for row in service.changes(task, one)), key=lambda row: row["dms_change_seq"])
-    added = {*ADDED, "Op", "dms_timestamp"}
-    return [(row["Op"], {name: value for name, value in row.items() if name not in added}) for row in found]
+def strangers(
+    images: Collection[tuple[str, Row]], here: Collection[tuple[str, Row]], columns: Collection[str]
+) -> list[str]:
+    """Changes in curated that the source never had in this form. A column that was not there then is null.
 
-
-def strangers(images: list[tuple[str, Row]], here: list[tuple[str, Row]]) -> list[str]:
-    """Landed rows that the source never had in this form."""
+    `columns` are those that curated follows: of others it keeps what it had.
+    """
 
     def form(op: str, row: Row) -> tuple[str, ...]:
-        return (op, *sorted(f"{name}={value!r}" for name, value in row.items()))
+        return (op, *sorted(f"{n}={value!r}" for n, value in row.items() if n in columns and value is not None))
 
     known = {form(op, row) for op, row in images}
-    return [f"{op} {row} is no row the source had" for op, row in here if form(op, row) not in known]
+    return [f"{op} {row} is no row the source had" for op, row in here if op != "D" and form(op, row) not in known]
 
 
-def differs(source: psycopg.Connection[Any], service: Service, task: str, subject: Subject, *, loaded: bool) -> bool:
-    """Whether the log, followed to its end, is another table than the source; `loaded` when a reload was the last."""
-    # A table with a new name is loaded by the resume, as a table of its own.
-    changes = [] if loaded or subject.now != subject.name else service.changes(task, subject.name)
-    state = folded(service.loads(task, subject.now), changes)
-    wanted = {row["id"]: row for row in rows(source, subject.now)}
-    return state.keys() != wanted.keys() or any(
-        row.get(name) != value for key, row in state.items() for name, value in wanted[key].items()
-    )
-
-
-def run_matrix(service: Service, source: psycopg.Connection[Any], task: str) -> Ddls:
-    """All of it, with one task."""
-    source.execute("set search_path = app")
-    every = subjects()
-    for subject in every:
-        make(source, subject)
-    arn = service.task(task)
-    service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
-    _settled(service, arn)
-    for subject in every:
-        if subject.place != "down":
-            act(source, subject)
-    service.stop(arn)
-    for subject in every:
-        if subject.place == "down":
-            act(source, subject)
+def run_matrix(folder: Path, *, quick: bool, seed: int) -> Ddls:
+    """All of it in one source, with one task."""
+    every = subjects(quick=quick, seed=seed)
     found = Ddls()
-    service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
-    service.wait(arn, "replication_task_running")
-    _settled(service, arn)
-    service.stop(arn)
-    diverged = [subject for subject in every if _judge(found, source, service, (arn, task), subject)]
-    _repair(found, source, service, (arn, task), diverged)
-    service.client.delete_replication_task(ReplicationTaskArn=arn)
+    names = dict.fromkeys(name.table for subject in every for name in (subject.before, subject.after))
+    with ToCurated(folder, list(names)) as world:
+        for subject in every:
+            make(world.source, subject)
+        world.read_metadata()
+        world.start()
+        world.ingest()
+        world.build()
+        if early := world.unequal(world.state()):
+            found.wrong.append(f"different before anything was done: {', '.join(map(str, early))}")
+        _change(world, every)
+        # By the metadata of before, as sensors do it that run all the time.
+        world.ingest()
+        rejected = world.quarantine.held_tables().keys()
+        world.read_metadata()
+        world.ingest()
+        held = world.quarantine.held_tables().keys()
+        found.observed["tables held until metadata was read"] = len(rejected - held)
+        world.build()
+        differing = world.unequal(world.state()).keys() | world.gone
+        flagged = [subject for subject in every if _judge(found, world, subject, differing, held)]
+        found.flagged, found.held = len(flagged), len(held)
+        _repair(found, world, flagged)
     return found
 
 
-def _settled(service: Service, arn: str) -> None:
-    """Wait until every table is loaded, or held: there are many of them."""
-    ends = {"Table completed", "Table error"}
-    until(lambda: (t := service.statistics(arn)) and all(one["TableState"] in ends for one in t.values()), WAIT_S)
+def _change(world: ToCurated, every: Sequence[Subject]) -> None:
+    for subject in every:
+        if subject.place != "down":
+            act(world.source, subject)
+    world.captured()
+    world.stop()
+    for subject in every:
+        if subject.place == "down":
+            act(world.source, subject)
+    world.resume({subject.after for subject in every})
+    world.captured()
 
 
 def _judge(
-    found: Ddls, source: psycopg.Connection[Any], service: Service, task: tuple[str, str], subject: Subject
+    found: Ddls, world: ToCurated, subject: Subject, differing: Collection[TableName], held: Collection[TableName]
 ) -> bool:
-    """Look at one table's rows, and whether it differs as its statement says."""
-    arn, name = task
-    label = f"{subject.case.name}, {subject.place}"
-    here = landed(service, name, subject)
-    found.observed[f"{subject.place}: {subject.case.effect}"] += 1
+    """Look at one table's changes in curated, and whether it is flagged and held as its statement says."""
+    effect = subject.case.effect
+    here = curated_changes(world, subject)
+    found.observed[f"{subject.place}: {effect}"] += 1
     found.rows += len(here)
-    held = service.statistics(arn).get(subject.name, {}).get("TableState") == "Table error"
-    found.held += held
-    if (bool(subject.refused)) != (subject.case.effect is Effect.REFUSED):
-        found.wrong.append(f"{label}: refused: {subject.refused or 'no'}")
-    found.wrong += [f"{label}: {told}" for told in strangers(subject.images, here)]
-    if here and not found.control:
+    if bool(subject.refused) != (effect is Effect.REFUSED):
+        found.wrong.append(f"{subject}: refused: {subject.refused or 'no'}")
+    latest = subject.after if subject.after in world.tables else subject.before
+    columns = {column.name for column in world.tables[latest].columns}
+    found.wrong += [f"{subject}: {told}" for told in strangers(subject.images, here, columns)]
+    if here and not found.control and {"a", "b"} <= columns:
         op, row = here[0]
-        found.control = len(strangers(subject.images, [(op, {**row, "a": row["b"], "b": row["a"]})]))
-    if not held and len(here) != len(subject.images):
-        found.wrong.append(f"{label}: {len(here)} changes, not {len(subject.images)}")
-    different = differs(source, service, name, subject, loaded=False)
-    if different != (subject.case.effect in {Effect.REWRITES, Effect.SHAPE} or held):
-        found.wrong.append(f"{label}: {'' if different else 'not '}flagged by the comparison")
-    found.diverged += different
-    return different
+        found.control = len(strangers(subject.images, [(op, {**row, "a": row["b"], "b": row["a"]})], columns))
+    is_held = subject.before in held
+    if is_held != (effect in HELD) or (subject.before in world.stopped) != (effect is Effect.TYPE):
+        found.wrong.append(
+            f"{subject}: {'' if is_held else 'not '}held, {world.stopped.get(subject.before, 'goes on')}"
+        )
+    changes = len([op for op, _ in here if op != "D"])
+    if not is_held and changes != len(subject.images):
+        found.wrong.append(f"{subject}: {changes} changes, not {len(subject.images)}")
+    flagged = subject.before in differing
+    if flagged != (effect in FLAGGED):
+        found.wrong.append(f"{subject}: {'' if flagged else 'not '}flagged by the comparison")
+    return flagged
 
 
-def _repair(
-    found: Ddls, source: psycopg.Connection[Any], service: Service, task: tuple[str, str], diverged: list[Subject]
-) -> None:
-    """A reload of every table that differs."""
-    arn, name = task
-    service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
-    service.wait(arn, "replication_task_running")
-    for first in range(0, len(diverged), 10):
-        wanted = [{"SchemaName": "app", "TableName": subject.name} for subject in diverged[first : first + 10]]
-        service.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
-    names = {subject.name for subject in diverged}
-    until(
-        lambda: all(
-            one["FullLoadReloaded"] and one["TableState"] == "Table completed"
-            for table, one in service.statistics(arn).items()
-            if table in names
-        ),
-        WAIT_S,
-    )
-    service.stop(arn)
-    for subject in diverged:
-        if differs(source, service, name, subject, loaded=True):
-            found.wrong.append(f"{subject.case.name}, {subject.place}: still different after a reload")
+def _repair(found: Ddls, world: ToCurated, flagged: Sequence[Subject]) -> None:
+    """A reload of every table that differs; before it, the remedy for those that cannot follow their source."""
+    for subject in flagged:
+        if typed := subject.case.typed:
+            world.source.execute(f"alter table {subject.before.table} rename {typed} to {typed}_new".encode())
+    world.read_metadata()
+    world.stop()
+    world.provision()
+    world.resume()
+    world.ingest()
+    for entry in world.quarantine.entries():
+        if entry.state is EntryState.OPEN:
+            reason = "no table has this form any more; the table is loaded again"
+            world.quarantine.decide(entry, EntryState.DISCARD, reason, "me", datetime.now(UTC))
+            found.observed["files discarded before a reload"] += 1
+    world.reload({subject.after for subject in flagged})
+    world.ingest()
+    world.build()
+    differing = world.unequal(world.state())
+    for subject in flagged:
+        if subject.after in differing or subject.after in world.stopped:
+            found.wrong.append(f"{subject}: still different after a reload")
         else:
-            found.observed["repaired by a reload"] += 1
+            found.repaired += 1
+            found.observed[f"repaired: {subject.case.effect}"] += 1

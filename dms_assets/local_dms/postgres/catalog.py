@@ -10,20 +10,15 @@ import psycopg
 
 from dms_assets.local_dms.column import PgType, SourceColumn
 from dms_assets.local_dms.faults import TaskError
+from dms_assets.local_dms.postgres.identity import unnamed
 from dms_assets.model.names import TableName
 
 _TABLES = """
-select n.nspname, c.relname, c.oid::int8, c.relreplident::text, c.relkind::text,
+select n.nspname, c.relname, c.oid::int8,
        coalesce((select array_agg(a.attname::text order by k.place)
                  from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality k(attnum, place)
                  join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-                 where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts), '{}'),
-       coalesce((select array_agg(a.attname::text)
-                 from pg_index i cross join lateral unnest(i.indkey::int2[]) k(attnum)
-                 join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-                 where i.indrelid = c.oid and i.indimmediate
-                   and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end),
-                '{}')
+                 where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts), '{}')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
   and n.nspname not in ('information_schema') and n.nspname not like 'pg\\_%'
@@ -50,26 +45,21 @@ where t.typtype <> 'd'
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """One table of the source. `identity_columns` are what the log has of a deleted row, unless `full_images`."""
+    """One table of the source."""
 
     name: TableName
     oid: int
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...]
-    identity: str
-    identity_columns: tuple[str, ...]
+    unnamed: str
+    """Why the log does not say which row an update or delete touched; empty if it does."""
     left_out: tuple[str, ...] = ()
     """Generated columns that logical decoding of this server does not carry."""
 
     @property
-    def full_images(self) -> bool:
-        """REPLICA IDENTITY FULL."""
-        return self.identity == "f"
-
-    @property
     def can_replicate_updates(self) -> bool:
         """Whether the log says which row an update or delete touched: a usable key, or the full row."""
-        return self.full_images or (bool(self.identity_columns) and set(self.key) <= set(self.identity_columns))
+        return not self.unnamed
 
 
 def list_tables(connection: psycopg.Connection[Any]) -> list[TableName]:
@@ -87,16 +77,16 @@ def read_tables(connection: psycopg.Connection[Any], wanted: Iterable[TableName]
     names = set(wanted)
     carries_generated = connection.info.server_version >= 180000
     tables: list[SourceTable] = []
-    for schema, table, oid, identity, _, key, identity_columns in connection.execute(_TABLES).fetchall():
-        name = TableName(schema, table)
-        if name not in names:
-            continue
+    found = [(TableName(schema, table), oid, key) for schema, table, oid, key in connection.execute(_TABLES)]
+    found = [one for one in found if one[0] in names]
+    reasons = unnamed(connection, [oid for _, oid, _ in found])
+    for name, oid, key in found:
         rows = connection.execute(_COLUMNS, [oid]).fetchall()
         left_out = tuple(row[0] for row in rows if row[3] == "v" or (row[3] == "s" and not carries_generated))
         kept = [row for row in rows if row[0] not in left_out]
         types = read_types(connection, [row[1] for row in kept])
         columns = tuple(SourceColumn(n, types[t], m if m >= 0 else types[t].domain_typmod) for n, t, m, _ in kept)
-        tables.append(SourceTable(name, oid, columns, tuple(key), identity, tuple(identity_columns), left_out))
+        tables.append(SourceTable(name, oid, columns, tuple(key), reasons.get(oid, ""), left_out))
     return tables
 
 

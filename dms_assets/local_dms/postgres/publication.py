@@ -50,6 +50,26 @@ def set_publications(connection: psycopg.Connection[Any], slot: str, tables: Seq
             connection.execute(literal(f"alter publication {quote(name)} drop table {gone}"))
 
 
+def publish(connection: psycopg.Connection[Any], slot: str, table: SourceTable) -> None:
+    """Let the publications of a live slot carry one more table, or all changes of one that had its inserts there."""
+    unpublish(connection, slot, table.oid)
+    name = publication_names(slot)[0 if table.can_replicate_updates else 1]
+    connection.execute(literal(f"alter publication {quote(name)} add table {_listed([table])}"))
+
+
+def unpublish(connection: psycopg.Connection[Any], slot: str, oid: int) -> None:
+    """Take a table out of the publications of a live slot."""
+    rows = connection.execute(_CARRIERS, [list(publication_names(slot)), oid]).fetchall()
+    for publication, schema, table in rows:
+        name = f"{quote(schema)}.{quote(table)}"
+        connection.execute(literal(f"alter publication {quote(publication)} drop table {name}"))
+
+
+_CARRIERS = """
+select p.pubname::text, n.nspname::text, c.relname::text
+from pg_publication p join pg_publication_rel r on r.prpubid = p.oid join pg_class c on c.oid = r.prrelid
+join pg_namespace n on n.oid = c.relnamespace where p.pubname = any(%s) and c.oid = %s
+"""
 _PUBLISHED = """
 select p.pubname::text, null::int8, p.oid::text || ':' || p.xmin::text from pg_publication p where p.pubname = any(%s)
 union all

@@ -1,0 +1,219 @@
+"""A captured table whose rows the log cannot name any more: the source goes on, and the table says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.local_dms.conftest import GATE
+from tests.local_dms.service import Service, folded, until
+
+pytestmark = pytest.mark.postgres
+
+WITHIN_S = 10.0
+LOSSES = {
+    "nothing": (
+        "alter table app.t replica identity nothing",
+        "alter table app.t replica identity default",
+        "REPLICA IDENTITY NOTHING",
+    ),
+    "no-key": (
+        "alter table app.t drop constraint t_pkey",
+        "alter table app.t add primary key (id)",
+        "no primary key",
+    ),
+    "deferrable": (
+        "alter table app.t drop constraint t_pkey, add primary key (id) deferrable",
+        "alter table app.t drop constraint t_pkey, add primary key (id)",
+        "its primary key is deferrable",
+    ),
+    "index-gone": (
+        "drop index app.t_other",
+        "alter table app.t replica identity default",
+        "its replica identity is an index that does not hold the key, or is gone",
+    ),
+}
+STATEMENTS = ("update app.t set note = 'changed' where id = 1", "delete from app.t where id = 2")
+
+
+def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
+    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
+    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
+
+
+def _make(source: psycopg.Connection[Any], loss: str = "") -> None:
+    for table in ("t", "u"):
+        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
+        source.execute(f"insert into app.{table} select g, 'row' from generate_series(1, 20) g".encode())
+    if loss == "index-gone":
+        source.execute("create unique index t_other on app.t (id)")
+        source.execute("alter table app.t replica identity using index t_other")
+
+
+def _state(service: Service, arn: str, table: str) -> str:
+    return str(service.statistics(arn)[table]["TableState"])
+
+
+def _ask(service: Service, arn: str, table: str) -> None:
+    service.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=[{"SchemaName": "app", "TableName": table}])
+
+
+def _told(service: Service, words: str) -> list[str]:
+    return [message for message in service.events() if "Table app.t" in message and words in message]
+
+
+def _refused(source: psycopg.Connection[Any], statement: str) -> bool:
+    """Run a statement; whether PostgreSQL refuses it for want of an identity."""
+    try:
+        source.execute(statement.encode())
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        return "does not have a replica identity" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_table_that_loses_its_identity_harms_the_source_for_moments_and_says_so(
+    shared: Service, source: psycopg.Connection[Any], loss: str
+) -> None:
+    _make(source, loss)
+    name = f"lost-{loss}"
+    arn = shared.task(name)
+    shared.run(arn)
+    source.execute("insert into app.t values (100, 'before')")
+    until(lambda: shared.changes(name, "t"))
+    spoil, restore, reason = LOSSES[loss]
+    source.execute(spoil.encode())
+    began = time.monotonic()
+    # It takes place: the source's own statement is refused, and then it is not any more.
+    assert _refused(source, STATEMENTS[0])
+    until(lambda: not _refused(source, STATEMENTS[0]), WITHIN_S)
+    assert time.monotonic() - began < WITHIN_S
+    assert not _refused(source, STATEMENTS[1])
+    until(lambda: _state(shared, arn, "t") == "Table error")
+    assert len(until(lambda: _told(shared, reason))) == 1
+    assert "reload it (ReloadTables)" in _told(shared, reason)[0]
+    assert "IdentityLost" not in shared.statistics(arn)["t"]
+    # The others flow, and nothing of this one does.
+    source.execute("update app.u set note = 'flows' where id = 1")
+    source.execute("insert into app.t values (101, 'lost')")
+    until(lambda: shared.changes(name, "u"))
+    assert [row["id"] for row in shared.changes(name, "t")] == [100]
+    assert shared.describe(arn)["Status"] == "running"
+    assert shared.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 1
+    # A reload alone would look right and lose updates: it is refused.
+    _ask(shared, arn, "t")
+    until(lambda: len(_told(shared, reason)) == 2)
+    assert _state(shared, arn, "t") == "Table error"
+    source.execute(restore.encode())
+    _ask(shared, arn, "t")
+    until(lambda: _state(shared, arn, "t") == "Table completed")
+    before = len(shared.changes(name, "t"))
+    source.execute("update app.t set note = 'after' where id = 3")
+    source.execute("delete from app.t where id = 4")
+    until(lambda: len(shared.changes(name, "t")) == before + 2)
+    shared.stop(arn)
+    assert folded(shared.loads(name, "t"), shared.changes(name, "t")) == _rows(source, "t")
+    assert folded(shared.loads(name, "u"), shared.changes(name, "u")) == _rows(source, "u")
+    # Nothing of it broke the stream: it goes on where it was.
+    shared.run(arn, "resume-processing")
+    shared.stop(arn)
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_an_identity_lost_while_the_task_was_stopped_is_found_when_it_goes_on(
+    services: Callable[..., Service], source: psycopg.Connection[Any]
+) -> None:
+    _make(source)
+    service = services()
+    arn = service.task("asleep")
+    service.run(arn)
+    service.stop(arn)
+    source.execute(LOSSES["nothing"][0].encode())
+    assert _refused(source, STATEMENTS[0])
+    service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+    until(lambda: not _refused(source, STATEMENTS[0]), WITHIN_S)
+    until(lambda: _state(service, arn, "t") == "Table error")
+    # It stays so over a restart of the service, until it is reloaded.
+    service.end()
+    service = services()
+    assert not _refused(source, STATEMENTS[1])
+    source.execute("update app.u set note = 'flows' where id = 1")
+    until(lambda: service.changes("asleep", "u"))
+    assert _state(service, arn, "t") == "Table error"
+    source.execute(LOSSES["nothing"][1].encode())
+    _ask(service, arn, "t")
+    service.loaded(arn)
+    service.stop(arn)
+    assert folded(service.loads("asleep", "t"), []) == _rows(source, "t")
+    service.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_the_policy_to_stop_stops_the_task_once_the_source_is_free(
+    shared: Service, source: psycopg.Connection[Any]
+) -> None:
+    _make(source)
+    arn = shared.task("stops", settings={"ErrorBehavior": {"TableErrorPolicy": "STOP_TASK"}})
+    shared.run(arn)
+    source.execute(LOSSES["no-key"][0].encode())
+    assert _refused(source, STATEMENTS[0])
+    until(lambda: shared.describe(arn)["Status"] == "failed", WITHIN_S)
+    assert "no primary key" in shared.describe(arn)["LastFailureMessage"]
+    assert "TableErrorPolicy STOP_TASK" in shared.describe(arn)["LastFailureMessage"]
+    assert not _refused(source, STATEMENTS[0])
+    assert _state(shared, arn, "t") == "Table error"
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_log_of_inserts_becomes_a_table_when_it_has_a_key_and_is_reloaded(
+    shared: Service, source: psycopg.Connection[Any]
+) -> None:
+    source.execute("create table app.t (id integer not null, note text)")
+    source.execute("insert into app.t values (1, 'row'), (2, 'row')")
+    arn = shared.task("grown")
+    shared.run(arn)
+    assert _told(shared, "no usable primary key (no primary key): only its inserts are captured")
+    source.execute("alter table app.t add primary key (id)")
+    _ask(shared, arn, "t")
+    until(lambda: shared.statistics(arn)["t"]["FullLoadReloaded"])
+    shared.loaded(arn)
+    source.execute("update app.t set note = 'changed' where id = 1")
+    source.execute("update app.t set id = 3 where id = 2")
+    until(lambda: len(shared.changes("grown", "t")) == 3)
+    shared.stop(arn)
+    assert [row["Op"] for row in shared.changes("grown", "t")] == ["U", "D", "I"]
+    assert folded(shared.loads("grown", "t"), shared.changes("grown", "t")) == _rows(source, "t")
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_an_identity_lost_while_a_first_load_runs_is_not_forgotten_by_its_end(
+    limited: Service, tables: psycopg.Connection[Any]
+) -> None:
+    tables.execute("select pg_advisory_lock(%s)", [GATE])
+    arn = limited.task("early")
+    limited.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
+    until(lambda: limited.statistics(arn).get("slow", {}).get("TableState") == "Full load")
+    tables.execute(LOSSES["nothing"][0].encode())
+    assert _refused(tables, STATEMENTS[0])
+    until(lambda: not _refused(tables, STATEMENTS[0]), WITHIN_S)
+    assert _state(limited, arn, "slow") == "Full load"
+    tables.execute("select pg_advisory_unlock(%s)", [GATE])
+    until(lambda: limited.loads("early", "t") and _state(limited, arn, "slow") == "Table completed")
+    until(lambda: limited.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 1)
+    assert _state(limited, arn, "t") == "Table error"
+    # Lost again while it is reloaded: the load's end does not make it whole either.
+    tables.execute(LOSSES["nothing"][1].encode())
+    tables.execute("select pg_advisory_lock(%s)", [GATE])
+    wanted = [{"SchemaName": "app", "TableName": table} for table in ("slow", "t")]
+    limited.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
+    until(lambda: _state(limited, arn, "t") == "Table is being reloaded")
+    tables.execute(LOSSES["nothing"][0].encode())
+    until(lambda: _state(limited, arn, "t") == "Table error")
+    tables.execute("select pg_advisory_unlock(%s)", [GATE])
+    until(lambda: _state(limited, arn, "slow") == "Table completed")
+    assert _state(limited, arn, "t") == "Table error"
+    limited.stop(arn)
+    limited.client.delete_replication_task(ReplicationTaskArn=arn)
