@@ -31,6 +31,8 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
 }
 _CONNECT_TIMEOUT_S = 10
+_DEAD_AFTER_S = 30
+"""After so long without a sign of life a connection is given up: a cut that nobody tells of must not last for ever."""
 _RECOVERABLE = re.compile(r"^(08...|57P0[1-5]|53...|25P03|40...|55006)$")
 _UNREACHABLE = re.compile(
     r"could not connect|connection (?:to server .* )?(?:failed|refused)|refused|server closed|terminating connection|"
@@ -72,7 +74,11 @@ class SourceAddress:
             "sslmode": self.ssl_mode,
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "application_name": "local-dms",
-            "keepalives_idle": 30,
+            # Probes are for who waits for an answer, the timeout for what was sent and not acknowledged.
+            "keepalives_idle": _DEAD_AFTER_S // 2,
+            "keepalives_interval": max(_DEAD_AFTER_S // 6, 1),
+            "keepalives_count": 3,
+            "tcp_user_timeout": _DEAD_AFTER_S * 1000,
             "options": options,
         }
 
