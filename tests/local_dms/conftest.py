@@ -67,9 +67,11 @@ def limited(tmp_path_factory: pytest.TempPathFactory, address: SourceAddress) ->
         connection.execute("drop role if exists loader")
         connection.execute("create role loader login replication password 'of the loader'")
         connection.execute("grant create on database probation to loader")
-        user = replace(address, user="loader", password="of the loader")
-        with Service(tmp_path_factory.mktemp("limited"), user) as service:
-            yield service
+    user = replace(address, user="loader", password="of the loader")
+    with Service(tmp_path_factory.mktemp("limited"), user) as service:
+        yield service
+    # Another connection: a test may have restarted the source.
+    with psycopg.connect(address.uri(), autocommit=True) as connection:
         connection.execute("drop schema app cascade; drop owned by loader cascade; drop role loader")
 
 

@@ -31,7 +31,19 @@ def _batches(connection: adbc_driver_manager.dbapi.Connection, query: str) -> It
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
         cursor.execute(query)
         reader = cursor.fetch_record_batch()
-        yield (batch.column(0) for batch in reader if batch.num_rows)
+        yield _read(reader)
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.Array[Any]]:
+    """The only column of each batch. What goes wrong behind the first one Arrow raises as errors of its own."""
+    try:
+        for batch in reader:
+            if batch.num_rows:
+                yield batch.column(0)
+    except (OSError, pa.ArrowException) as error:
+        raise adbc_driver_manager.OperationalError(
+            str(error), status_code=adbc_driver_manager.AdbcStatusCode.IO
+        ) from error
 
 
 @contextmanager
