@@ -43,6 +43,9 @@ _MESSAGES_AT_ONCE = 1_000_000
 _SLAB_MESSAGES = 32_768
 """Messages decoded together: enough to hide Python's cost per column, few enough to stay in the processor's cache."""
 
+_BY_KEY = "d"
+"""The replica identity of a table whose rows the log names by their primary key."""
+
 
 @dataclass(slots=True)
 class _TableFiles:
@@ -253,7 +256,10 @@ class ChangeStream:
         return self._forms[relation]
 
     def _new_form(self, relation: Relation) -> _Form:
-        name, key = self._known(relation)
+        name, known = self._known(relation)
+        # The key may be another one since the table was taken up: the log names it with the rows that it is for.
+        named = {column.name for column in relation.columns if column.in_key and relation.identity == _BY_KEY}
+        key = named or set(known)
         columns = self._columns(name, relation)
         target = self.context.mappings.apply(name, [column.name for column in columns])
         return _Form(

@@ -14,7 +14,6 @@ class Effect(StrEnum):
     SHAPE = "rows get other columns"
     TYPE = "a column gets another type"
     MOVES = "rows go by another table's name"
-    KEY = "rows go by another key"
     UNTOLD = "rows get a column that the task was not told to leave out"
     REFUSED = "PostgreSQL refuses it for a table that is published"
 
@@ -58,7 +57,7 @@ CASES = [
     Ddl("set logged", "alter table {t} set logged", Effect.NONE),
     Ddl("vacuum full", "vacuum full {t}", Effect.NONE, alone=True),
     Ddl("cluster", "alter table {t} cluster on {t}_pkey", Effect.NONE),
-    Ddl("another primary key", "alter table {t} drop constraint {t}_pkey, add primary key (id, n)", Effect.KEY),
+    Ddl("another primary key", "alter table {t} drop constraint {t}_pkey, add primary key (id, n)", Effect.NONE),
     Ddl("replica identity full", "alter table {t} replica identity full", Effect.NONE),
     Ddl("rename the table", "alter table {t} rename to {t}_new", Effect.MOVES, table="{t}_new"),
     Ddl("index and comment", "create index on {t} (a); comment on table {t} is 'c'", Effect.NONE),

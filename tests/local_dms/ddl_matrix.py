@@ -27,7 +27,7 @@ from tests.local_dms.to_curated import SCHEMA, SOURCE, ToCurated
 PLACES = ("between", "inside", "down")
 CLUSTERS = "cluster"
 HELD = frozenset({Effect.TYPE, Effect.UNTOLD})
-FLAGGED = HELD | {Effect.REWRITES, Effect.SHAPE, Effect.MOVES, Effect.KEY}
+FLAGGED = HELD | {Effect.REWRITES, Effect.SHAPE, Effect.MOVES}
 Row = dict[str, Any]
 
 
@@ -38,7 +38,7 @@ class Subject:
     case: Ddl
     place: str
     number: int
-    images: list[tuple[str, Row]] = field(default_factory=list)
+    images: list[Row] = field(default_factory=list)
     refused: str = ""
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ def _write(source: psycopg.Connection[Any], table: TableName, subject: Subject, 
         done = source.execute(f"update {table} set {given} where id = {key}".encode(), list(values.values()))
         if not done.rowcount:
             return
-    subject.images.append((op, {"id": key, **values}))
+    subject.images.append({"id": key, **values})
 
 
 def _value(name: str, kind: str, key: int, op: str) -> Any:
@@ -129,35 +129,32 @@ def _value(name: str, kind: str, key: int, op: str) -> Any:
     return f"{name}:{key}:{op}"
 
 
-def curated_changes(world: ToCurated, subject: Subject) -> list[tuple[str, Row]]:
-    """The changes of the table that curated has, in order. What the platform adds is left out."""
-    found: list[tuple[str, str, Row]] = []
+def curated_changes(world: ToCurated, subject: Subject) -> list[Row]:
+    """The rows that changes of the table brought to curated. What the platform adds is left out."""
+    found: list[Row] = []
     schema = warehouse_schema(SOURCE, SCHEMA, Layer.CURATED)
     with open_warehouse(world.installation.environment.published_file) as connection:
         for name in {subject.before, subject.after} & world.tables.keys():
             relation = f"{schema}.{name.table}_versions"
-            cursor = connection.execute(f"select * from {relation} where _op in ('I', 'U', 'D')")
+            cursor = connection.execute(f"select * from {relation} where _op in ('I', 'U')")
             names = [column[0] for column in cursor.description or ()]
             for values in cursor.fetchall():
                 row = dict(zip(names, values, strict=True))
-                kept = {name: value for name, value in row.items() if not name.startswith("_")}
-                found.append((row["_seq"], row["_op"], kept))
-    return [(op, row) for _, op, row in sorted(found, key=lambda change: change[0])]
+                found.append({column: value for column, value in row.items() if not column.startswith("_")})
+    return found
 
 
-def strangers(
-    images: Collection[tuple[str, Row]], here: Collection[tuple[str, Row]], columns: Collection[str]
-) -> list[str]:
-    """Changes in curated that the source never had in this form. A column that was not there then is null.
+def strangers(images: Collection[Row], here: Collection[Row], columns: Collection[str]) -> list[str]:
+    """Rows in curated that the source never had in this form. A column that was not there then is null.
 
     `columns` are those that curated follows: of others it keeps what it had.
     """
 
-    def form(op: str, row: Row) -> tuple[str, ...]:
-        return (op, *sorted(f"{n}={value!r}" for n, value in row.items() if n in columns and value is not None))
+    def form(row: Row) -> tuple[str, ...]:
+        return tuple(sorted(f"{n}={value!r}" for n, value in row.items() if n in columns and value is not None))
 
-    known = {form(op, row) for op, row in images}
-    return [f"{op} {row} is no row the source had" for op, row in here if op != "D" and form(op, row) not in known]
+    known = {form(row) for row in images}
+    return [f"{row} is no row the source had" for row in here if form(row) not in known]
 
 
 def run_matrix(folder: Path, *, quick: bool, seed: int) -> Ddls:
@@ -217,16 +214,15 @@ def _judge(
     columns = {column.name for column in world.tables[latest].columns}
     found.wrong += [f"{subject}: {told}" for told in strangers(subject.images, here, columns)]
     if here and not found.control and {"a", "b"} <= columns:
-        op, row = here[0]
-        found.control = len(strangers(subject.images, [(op, {**row, "a": row["b"], "b": row["a"]})], columns))
+        exchanged = {**here[0], "a": here[0]["b"], "b": here[0]["a"]}
+        found.control = len(strangers(subject.images, [exchanged], columns))
     is_held = subject.before in held
     if is_held != (effect in HELD) or (subject.before in world.stopped) != (effect is Effect.TYPE):
         found.wrong.append(
             f"{subject}: {'' if is_held else 'not '}held, {world.stopped.get(subject.before, 'goes on')}"
         )
-    changes = len([op for op, _ in here if op != "D"])
-    if not is_held and changes != len(subject.images):
-        found.wrong.append(f"{subject}: {changes} changes, not {len(subject.images)}")
+    if not is_held and len(here) != len(subject.images):
+        found.wrong.append(f"{subject}: {len(here)} changes, not {len(subject.images)}")
     flagged = subject.before in differing
     if flagged != (effect in FLAGGED):
         found.wrong.append(f"{subject}: {'' if flagged else 'not '}flagged by the comparison")

@@ -74,6 +74,7 @@ class ToCurated:
         )
         self.stopped: dict[TableName, str] = {}
         """Tables that the last ingestion could not follow, and why."""
+        self._unbuilt: set[TableName] = set()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -194,13 +195,19 @@ class ToCurated:
 
     def _take(self, ingestion: Ingestion, name: TableName) -> None:
         try:
-            ingestion.take(name)
+            if ingestion.take(name).committed:
+                self._unbuilt.add(name)
         except BreakingSchemaError as error:
             self.stopped[name] = str(error)
 
     def build(self) -> None:
-        """All models of all tables that are not held. Raises DbtFailedError if a model or a test of dbt's fails."""
-        models = read_catalogue(self.target).models
+        """The models of all tables that have something new and are not held. Raises DbtFailedError if one fails."""
+        models = [
+            model
+            for model in read_catalogue(self.target).models
+            if any(name in self._unbuilt for _, name in model.tables)
+        ]
+        self._unbuilt.clear()
         for result in build_models(self.installation, [self.spec], self.target, models, _LOG).results:
             result.raise_for_failures()
 
