@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dms_assets.model.source_spec import SourceSpec
     from dms_assets.preflight.check import Result
     from dms_assets.preflight.facts import Extractor
+    from dms_assets.preflight.subject import GivenNames
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
@@ -41,15 +42,20 @@ def check(
 
     Raises what `preflight.check.check_source` raises.
     """
-    from dms_assets.curation.generate import HISTORY, LOADS, VERSIONS  # noqa: PLC0415 needs yaml
-    from dms_assets.curation.history_columns import history_columns  # noqa: PLC0415
     from dms_assets.preflight.check import check_source  # noqa: PLC0415
     from dms_assets.preflight.facts import Extractor  # noqa: PLC0415
+
+    slots = _own_slots(client, spec.name) if client is not None and extractor is Extractor.LOCAL else None
+    return check_source(spec, credentials, extractor=extractor, given=given_names(), own_slots=slots)
+
+
+def given_names() -> GivenNames:
+    """The names that the curated layer gives, as the dbt project sets them."""
+    from dms_assets.curation.generate import GIVEN_SUFFIXES, PLATFORM_COLUMNS  # noqa: PLC0415 needs yaml
+    from dms_assets.curation.history_columns import history_columns  # noqa: PLC0415
     from dms_assets.preflight.subject import GivenNames  # noqa: PLC0415
 
-    given = GivenNames(history_columns(_PROJECT_DIR).names, (VERSIONS, HISTORY, LOADS))
-    slots = _own_slots(client, spec.name) if client is not None and extractor is Extractor.LOCAL else None
-    return check_source(spec, credentials, extractor=extractor, given=given, own_slots=slots)
+    return GivenNames((*history_columns(_PROJECT_DIR).names, *PLATFORM_COLUMNS), GIVEN_SUFFIXES)
 
 
 def _own_slots(client: DatabaseMigrationServiceClient, source: str) -> frozenset[str] | None:

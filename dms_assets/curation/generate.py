@@ -17,7 +17,7 @@ import yaml
 from dms_assets.curation.history_columns import HistoryColumns
 from dms_assets.curation.jinja_text import literal, literal_list, name, prose
 from dms_assets.model.change_columns import PLATFORM_FIELDS
-from dms_assets.model.names import Layer, TableName, asset_path, warehouse_schema
+from dms_assets.model.names import INSIDE, SCHEMA_NAME, Layer, TableName, asset_path, folded, warehouse_schema
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
 
@@ -25,6 +25,12 @@ HEADER = "Generated from metadata by dms_assets.curation.generate. Do not edit: 
 
 VERSIONS, HISTORY, LOADS = "_versions", "_history", "__loads"
 """What is appended to a table's name to name the relations beside it."""
+_WHILE_BUILDING = ("__dbt_tmp", "__dbt_backup")
+GIVEN_SUFFIXES = (VERSIONS, HISTORY, LOADS, *(f"{s}{w}" for s in ("", VERSIONS, HISTORY) for w in _WHILE_BUILDING))
+"""All endings of names that the warehouse uses for a table, also those that dbt makes and drops while it builds."""
+
+
+_BREAKS = re.compile("[\r\x85\u2028\u2029]")
 
 
 class RelationKind(StrEnum):
@@ -35,7 +41,6 @@ class RelationKind(StrEnum):
     CURRENT = "current"
 
 
-_SCHEMA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 PLATFORM_COLUMNS = {
     "_op": ("varchar", "What happened: L (row of a full load), I, U, D; LOAD stands for a load as a whole."),
     "_stream": ("bigint", "Ordinal of the stream of changes, from 1."),
@@ -150,8 +155,21 @@ def _call(macro: str, arguments: dict[str, str]) -> str:
     return "\n".join([f"{{# {HEADER} #}}", f"{{{{ {macro}(", *lines, ") }}", ""])
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts so that they are read back as they are."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Within a plain or single-quoted text, YAML takes these for line breaks and folds them.
+    style = '"' if _BREAKS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
 def _yaml(content: dict[str, Any]) -> str:
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return f"# {HEADER}\n{text}"
 
 
@@ -298,13 +316,14 @@ def _added_columns(added: HistoryColumns) -> list[dict[str, Any]]:
 def _refuse_collisions(spec: SourceSpec, tables: Sequence[TableMetadata], added: HistoryColumns) -> None:
     relations: dict[str, TableName] = {}
     for table in tables:
-        if not _SCHEMA_NAME.fullmatch(table.name.schema):
+        if not SCHEMA_NAME.fullmatch(table.name.schema):
             raise ModelNameError(
                 f"schema '{table.name.schema}' of source '{spec.name}' cannot name a warehouse schema; "
                 "use letters, digits and underscores, or extract it through a schema of another name"
             )
-        for relation in (*relation_names(spec.name, table.name), f"{table.name.table}{LOADS}"):
-            other = relations.setdefault(f"{table.name.schema}.{relation}".lower(), table.name)
+        for suffix in ("", *GIVEN_SUFFIXES):
+            relation = f"{table.name.table}{suffix}"
+            other = relations.setdefault(folded(f"{table.name.schema}.{relation}"), table.name)
             if other != table.name:
                 raise ModelNameError(
                     f"tables {other} and {table.name} of source '{spec.name}' both need the relation '{relation}'; "
@@ -316,11 +335,16 @@ def _refuse_collisions(spec: SourceSpec, tables: Sequence[TableMetadata], added:
 def _refuse_column_collisions(table: TableMetadata, added: HistoryColumns) -> None:
     taken = dict.fromkeys(PLATFORM_COLUMNS, "is the platform's own; exclude the column")
     taken |= dict.fromkeys(
-        (column.lower() for column in added.names),
+        (folded(column) for column in added.names),
         "is one that history adds; give that another name (vars scd2_* in dbt_project.yml)",
     )
     for column in table.columns:
-        folded = column.name.lower()
-        if folded in taken:
-            raise ModelNameError(f"column '{column.name}' of {table.name}: the name {taken[folded]}")
-        taken[folded] = "differs only in case from that of another column, which the warehouse cannot tell; rename it"
+        same = folded(column.name)
+        reason = taken.get(same)
+        if same.startswith(INSIDE):
+            reason = f"begins with {INSIDE}, as those of the SQL of histories; exclude the column, or rename it"
+        if reason:
+            raise ModelNameError(f"column '{column.name}' of {table.name}: the name {reason}")
+        taken[same] = (
+            "differs only in case or form from that of another column, which the warehouse cannot tell; rename it"
+        )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_ .,:/-]")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Jinja makes line feeds of carriage returns and drops the last line feed.
+_RENDERED = re.compile(r"[{\r]|\n\Z")
 _PYTHON_WORDS = {"None", "True", "False"}
 
 
@@ -22,7 +24,7 @@ def literal_list(texts: Iterable[str]) -> str:
 
 def prose(text: str) -> str:
     """Text for a description in a YAML file of dbt, which is rendered as a template."""
-    return text.replace("{", "{{ '{' }}")
+    return _RENDERED.sub(lambda found: "{{ '{' }}" if found[0] == "{" else f"{{{{ {literal(found[0])} }}}}", text)
 
 
 def name(text: str) -> str:

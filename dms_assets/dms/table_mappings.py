@@ -83,6 +83,11 @@ def wildcard(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
+def literally(name: str) -> str:
+    """The DMS name pattern that only this name matches: `user_id` is `user[_]id`."""
+    return re.sub(r"[%_\[]", lambda found: f"[{found[0]}]", name)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     label: str
@@ -242,14 +247,16 @@ def generate_mappings(spec: SourceSpec, excluded: Mapping[TableName, Iterable[st
     for name in spec.table_names:
         declared = [column.column for column in spec.table(name).exclude_columns]
         for column in sorted({*declared, *excluded.get(name, ())}):
-            locator = {"schema-name": name.schema, "table-name": name.table, "column-name": column}
+            # Unlike a selection's, these names are patterns.
+            parts = {"schema-name": name.schema, "table-name": name.table, "column-name": column}
+            locator = {part: literally(text) for part, text in parts.items()}
             add("transformation", locator, rule_target="column", rule_action="remove-column")
     headers = {Header.CHANGE_SEQ: spec.dms.seq_column, Header.STREAM_POSITION: spec.dms.position_column}
     for header, column_name in headers.items():
         if column_name:
             add(
                 "transformation",
-                {"schema-name": spec.database_schema, "table-name": "%"},
+                {"schema-name": literally(spec.database_schema), "table-name": "%"},
                 rule_target="column",
                 rule_action="add-column",
                 value=column_name,

@@ -17,7 +17,8 @@ from dms_assets.model.table_metadata import ColumnMetadata, ForeignKey, TableMet
 _TABLES = """
 select c.oid, c.relname as name, c.relreplident = 'f' as full_images, obj_description(c.oid, 'pg_class') as comment
 from pg_catalog.pg_class c
-where c.relnamespace = %(schema)s::text::regnamespace and c.relkind in ('r', 'p') and c.relname = any(%(tables)s)
+where c.relnamespace = (select oid from pg_catalog.pg_namespace where nspname = %(schema)s)
+  and c.relkind in ('r', 'p') and c.relname = any(%(tables)s)
 """
 _COLUMNS = """
 select a.attrelid, a.attname as name, a.atttypid, a.atttypmod, a.attnotnull,
@@ -130,7 +131,8 @@ class ExclusionError(ValueError):
 def apply_exclusions(metadata: TableMetadata, spec: SourceSpec) -> TableMetadata:
     """The metadata without the columns that the declaration excludes.
 
-    Raises ExclusionError if an excluded column is part of the key, which every change is told by, or not there.
+    Raises ExclusionError if an excluded column is part of the key, which every change is told by, or not there, or if
+    no column is left.
     """
     excluded = {entry.column for entry in spec.table(metadata.name).exclude_columns}
     if keys := sorted(excluded & set(metadata.key)):
@@ -144,4 +146,10 @@ def apply_exclusions(metadata: TableMetadata, spec: SourceSpec) -> TableMetadata
             f"source '{spec.name}', table {metadata.name}: excluded columns {unknown} do not exist; "
             "correct or remove them in exclude_columns"
         )
-    return metadata.without(excluded - set(metadata.excluded))
+    kept = metadata.without(excluded - set(metadata.excluded))
+    if not kept.columns:
+        raise ExclusionError(
+            f"source '{spec.name}', table {metadata.name}: no column is left; "
+            "leave the table out, or remove some of its columns from exclude_columns"
+        )
+    return kept

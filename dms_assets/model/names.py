@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names the platform itself gives: sources, schemas and tables as they appear in the lake."""
+
+
+SCHEMA_NAME = re.compile(r"[A-Za-z0-9_]{1,63}")
+"""Names of source schemas that can be a folder in landing and a part of a warehouse schema's name."""
+
+INSIDE = "_scd2_"
+"""How the columns begin that the SQL of histories uses inside; no column of a source may."""
 
 
 class Layer(StrEnum):
@@ -52,6 +60,16 @@ def asset_path(source: str, layer: Layer, name: TableName, relation: str | None 
 def warehouse_schema(source: str, schema: str, layer: Layer) -> str:
     """The schema of a layer in the warehouse and the Iceberg catalog: `<source>_<schema>_<layer>`."""
     return f"{source}_{schema}_{layer.value}"
+
+
+def folded(name: str) -> str:
+    """One spelling of the names that some engine takes for the same: compatible forms and cases are one.
+
+    Glue and Athena keep names in lower case, DuckDB tells no case; people and tools normalise forms.
+    """
+    while (same := unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())) != name:
+        name = same
+    return name
 
 
 def quote(identifier: str) -> str:

@@ -10,7 +10,14 @@ from dms_assets.model.source_spec import TableSpec
 from dms_assets.preflight import finding as f
 from dms_assets.preflight.facts import Column, Extractor, Measured, Relation
 from dms_assets.preflight.finding import Finding, Severity
-from dms_assets.preflight.subject import Subject, exclusion, identity_statement, kept_columns, qualified
+from dms_assets.preflight.subject import (
+    Subject,
+    exclusion,
+    identity_statement,
+    kept_columns,
+    qualified,
+    yaml_text,
+)
 
 _REWRITES = "before the first load: the table is rewritten without a change in the log"
 _LARGEST_LOB_KB = 102_400
@@ -57,7 +64,7 @@ def _declared(spec: TableSpec, relation: Relation) -> Iterator[Finding]:
                 Severity.ERROR,
                 f"{relation.name}.{entry.column}",
                 f"declared in exclude_columns, but {why}",
-                (f.defs(remove.format(spec.name, "exclude_columns", entry.column)),),
+                (f.defs(remove.format(yaml_text(spec.name), "exclude_columns", entry.column)),),
                 f.OURS,
             )
     for section, used in (("checks", [c.column for c in spec.checks]), ("classification", list(spec.classification))):
@@ -68,7 +75,7 @@ def _declared(spec: TableSpec, relation: Relation) -> Iterator[Finding]:
                     Severity.WARNING,
                     f"{relation.name}.{name}",
                     f"declared in {section}, but the table has no such column",
-                    (f.defs(remove.format(spec.name, section, name)),),
+                    (f.defs(remove.format(yaml_text(spec.name), section, name)),),
                     f.OURS,
                 )
 

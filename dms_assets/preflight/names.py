@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 
 from dms_assets.model.change_columns import PLATFORM_FIELDS
-from dms_assets.model.names import TableName, quote
+from dms_assets.model.names import INSIDE, SCHEMA_NAME, TableName, folded, quote
 from dms_assets.model.source_spec import TableSpec
 from dms_assets.preflight import finding as f
 from dms_assets.preflight.facts import Relation
 from dms_assets.preflight.finding import Finding, Severity
-from dms_assets.preflight.subject import Subject, exclusion, kept_columns, qualified
+from dms_assets.preflight.subject import Subject, exclusion, kept_columns, qualified, yaml_text
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SCHEMA = re.compile(r"[A-Za-z0-9_]+")
 _LONGEST = 63
-
-
-def folded(name: str) -> str:
-    """What Glue, Athena and DuckDB make of a name: compatible forms and cases are one."""
-    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def name_findings(subject: Subject) -> Iterator[Finding]:
@@ -36,7 +29,7 @@ def name_findings(subject: Subject) -> Iterator[Finding]:
 
 def _schema(subject: Subject) -> Iterator[Finding]:
     schema = subject.spec.database_schema
-    if not _SCHEMA.fullmatch(schema):
+    if not SCHEMA_NAME.fullmatch(schema):
         yield Finding(
             "schema_name",
             Severity.ERROR,
@@ -54,6 +47,7 @@ def _relations(subject: Subject) -> Iterator[Finding]:
         for suffix in subject.given.suffixes:
             other = f"{table.name}{suffix}"
             if other in declared:
+                declared.remove(other)
                 name = TableName(subject.spec.database_schema, other)
                 yield Finding(
                     "relation_taken",
@@ -62,7 +56,7 @@ def _relations(subject: Subject) -> Iterator[Finding]:
                     f"the platform makes a relation '{other}' for table {table.name}; rename this one, and "
                     "declare it so",
                     (
-                        f.defs(f"tables: # without this entry\n  - name: {other}"),
+                        f.defs(f"tables: # without this entry\n  - name: {yaml_text(other)}"),
                         f.sql(
                             f"-- then declare it as {other}_table\n"
                             f"ALTER TABLE {qualified(name)} RENAME TO {quote(f'{other}_table')};"
@@ -98,7 +92,7 @@ def _taken(subject: Subject) -> dict[str, str]:
     added = [name for name in ("Op", dms.timestamp_column, dms.seq_column, dms.position_column) if name]
     taken = dict.fromkeys((folded(name) for name in added), "DMS adds a column of that name to every file")
     taken |= dict.fromkeys((field.name for field in PLATFORM_FIELDS), "the change log has a column of that name")
-    return taken | dict.fromkeys((folded(n) for n in subject.given.columns), "history adds a column of that name")
+    return taken | dict.fromkeys((folded(n) for n in subject.given.columns), "curated adds a column of that name")
 
 
 def _columns(spec: TableSpec, relation: Relation, taken: Mapping[str, str]) -> Iterator[Finding]:
@@ -108,10 +102,13 @@ def _columns(spec: TableSpec, relation: Relation, taken: Mapping[str, str]) -> I
         name, thing = column.name, f"{relation.name}.{column.name}"
         same = folded(name)
         reason = taken.get(same)
+        if same.startswith(INSIDE):
+            reason = f"names that begin with {INSIDE} are those of curated's own SQL"
         if same in seen:
             reason = f"the name differs from '{seen[same]}' only in case or form, which Athena and DuckDB cannot tell"
         if reason:
             free = next(new for n in range(2, len(names) + 3) if (new := _numbered(same, n)) not in names)
+            names.add(free)
             leave_out = f.defs(exclusion(spec.name, {name: "its name is taken"}))
             rename = f.sql(f"ALTER TABLE {table} RENAME COLUMN {quote(name)} TO {quote(free)};")
             yield Finding(
@@ -137,4 +134,6 @@ def _columns(spec: TableSpec, relation: Relation, taken: Mapping[str, str]) -> I
 
 
 def _numbered(name: str, number: int) -> str:
-    return f"{name[: _LONGEST - 4].lstrip('_')}_{number}"
+    # Bytes, not characters: PostgreSQL cuts off what is more.
+    short = name.encode()[: _LONGEST - 4].decode(errors="ignore")
+    return f"{short.lstrip('_')}_{number}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+import yaml
 
 from dms_assets.model.names import TableName, quote
 from dms_assets.model.source_spec import SourceSpec, TableSpec
 from dms_assets.preflight.facts import Column, Extractor, Facts, Relation
 
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*")
+
 
 @dataclass(frozen=True, slots=True)
 class GivenNames:
-    """Names that the curated layer gives: `columns` of every history, `suffixes` of the relations beside a table."""
+    """Names that the curated layer gives: `columns` of its relations, `suffixes` of the relations beside a table."""
 
     columns: tuple[str, ...]
     suffixes: tuple[str, ...]
@@ -61,8 +67,17 @@ def kept_columns(spec: TableSpec, relation: Relation) -> list[Column]:
 
 def exclusion(table: str, reasons: Mapping[str, str]) -> str:
     """The part of `defs.yaml` that leaves columns out."""
-    lines = [f"      - {{column: {column}, reason: {reason}}}" for column, reason in reasons.items()]
-    return "\n".join(["tables:", f"  - name: {table}", "    exclude_columns:", *lines])
+    lines = [
+        f"      - {{column: {yaml_text(column)}, reason: {yaml_text(reason)}}}" for column, reason in reasons.items()
+    ]
+    return "\n".join(["tables:", f"  - name: {yaml_text(table)}", "    exclude_columns:", *lines])
+
+
+def yaml_text(text: str) -> str:
+    """A name in a part of a `defs.yaml`: `true` and `1` stay text, and whatever it holds is only that."""
+    if _WORD.fullmatch(text) and yaml.safe_load(text) == text:
+        return text
+    return yaml.safe_dump(text, default_style='"', width=math.inf).rstrip("\n")
 
 
 def identity_statement(relation: Relation, identity: str) -> str:

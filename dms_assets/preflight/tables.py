@@ -9,7 +9,7 @@ from dms_assets.model.source_spec import TableSpec
 from dms_assets.preflight import finding as f
 from dms_assets.preflight.facts import Extractor, Relation, RelationKind
 from dms_assets.preflight.finding import Finding, Severity
-from dms_assets.preflight.subject import Subject, identity_statement, kept_columns, qualified
+from dms_assets.preflight.subject import Subject, identity_statement, kept_columns, qualified, yaml_text
 
 _KINDS = {
     RelationKind.FOREIGN: "a foreign table",
@@ -38,7 +38,7 @@ def _missing(subject: Subject) -> Iterator[Finding]:
     for table in subject.spec.tables:
         if table.name in subject.facts.relations:
             continue
-        remove = f.defs(f"tables: # without this entry\n  - name: {table.name}")
+        remove = f.defs(f"tables: # without this entry\n  - name: {yaml_text(table.name)}")
         other = folded.get(table.name)
         rename = f"ALTER TABLE {quote(schema)}.{quote(other or '')} RENAME TO {quote(table.name)};"
         yield Finding(
@@ -68,13 +68,13 @@ def _undeclared(subject: Subject) -> Iterator[Finding]:
             Severity.NOTE,
             subject.spec.database_schema,
             f"{len(names)} tables of the schema are not extracted: {', '.join(names)}",
-            (f.defs("\n".join(["tables:", *(f"  - name: {name}" for name in fitting)])),) if fitting else (),
+            (f.defs("\n".join(["tables:", *(f"  - name: {yaml_text(name)}" for name in fitting)])),) if fitting else (),
             f.OURS,
         )
 
 
 def _not_extractable(relation: Relation) -> Iterator[Finding]:
-    remove = f.defs(f"tables: # without this entry\n  - name: {relation.name.table}")
+    remove = f.defs(f"tables: # without this entry\n  - name: {yaml_text(relation.name.table)}")
     if not relation.is_table:
         yield Finding(
             "not_a_table",

@@ -20,9 +20,10 @@ AHEAD_OF_FILE = timedelta(days=1)
 
 Beyond it a value is wrong; let in, it would put every later change of its key into the future too.
 """
-INSTANT = "__instant__"
-PREVIOUS_SEQ = "__previous_seq__"
-PREVIOUS_TIMESTAMP = "__previous_timestamp__"
+# No engine has names of this length, so no column of a file does.
+INSTANT = "instant".ljust(200, "_")
+PREVIOUS_SEQ = "previous_seq".ljust(200, "_")
+PREVIOUS_TIMESTAMP = "previous_timestamp".ljust(200, "_")
 
 
 def change_rules(

@@ -13,7 +13,7 @@ from dms_assets.model.column_check import Bound, ColumnCheck
 from dms_assets.model.logical_type import Kind
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
 from dms_assets.validation.outcome import Group
-from dms_assets.validation.rule import Rule, at_most_long, not_null, one_of, polars_type
+from dms_assets.validation.rule import Rule, at_most_long, column_of, not_null, one_of, polars_type
 
 _INTEGERS = {Kind.INT16, Kind.INT32, Kind.INT64}
 _NUMBERS = {*_INTEGERS, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL}
@@ -74,7 +74,7 @@ def _column(metadata: TableMetadata, name: str) -> ColumnMetadata:
 
 def _comparison(about: str, column: ColumnMetadata, name: str, bound: Bound) -> Rule:
     exact = _exact(f"check {name} {about}", column, name, bound)
-    value, literal = pl.col(column.name), pl.lit(exact)
+    value, literal = column_of(column.name), pl.lit(exact)
     passing = {"ge": value >= literal, "gt": value > literal, "le": value <= literal, "lt": value < literal}[name]
     return Rule(
         Group.DECLARED,
@@ -127,7 +127,7 @@ def _sized(about: str, column: ColumnMetadata, name: str) -> bool:
 
 
 def _at_least_long(column: ColumnMetadata, limit: int, *, text: bool) -> Rule:
-    value = pl.col(column.name)
+    value = column_of(column.name)
     size = value.str.len_chars() if text else value.bin.size()
     return Rule(
         Group.DECLARED,
@@ -150,7 +150,7 @@ def _matches(about: str, column: ColumnMetadata, pattern: str) -> Rule:
     except pl.exceptions.ComputeError as error:
         told = " ".join(str(error).split())[-120:]
         raise DeclaredCheckError(f"check matches {about}: {pattern!r} is not a pattern ({told}); correct it") from error
-    failing = ~pl.col(column.name).str.contains(whole).fill_null(value=True)
+    failing = ~column_of(column.name).str.contains(whole).fill_null(value=True)
     expected = f"matches {pattern}"
     return Rule(Group.DECLARED, column.name, "matches", expected, failing, value_rule=True, argument=whole)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
+from polars import selectors
 
 from dms_assets.model.logical_type import LogicalType
 from dms_assets.validation.outcome import Group
@@ -34,14 +35,24 @@ def polars_type(logical: LogicalType) -> pl.DataType:
     return pl.Series(pa.array([], logical.arrow)).dtype
 
 
+def column_of(name: str) -> pl.Expr:
+    """The column of exactly that name: polars reads `*` and `^…$` in `pl.col` as patterns."""
+    return selectors.by_name(name).as_expr() if is_pattern(name) else pl.col(name)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether polars, and Pandera on it, take a column's name for a pattern."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
+
+
 def not_null(group: Group, column: str, *, value_rule: bool) -> Rule:
     """No value is missing."""
-    return Rule(group, column, "not_null", "not null", pl.col(column).is_null(), value_rule=value_rule)
+    return Rule(group, column, "not_null", "not null", column_of(column).is_null(), value_rule=value_rule)
 
 
 def at_most_long(group: Group, column: str, limit: int, *, text: bool, value_rule: bool) -> Rule:
     """No value has more characters (`text`) or bytes than `limit`."""
-    value = pl.col(column)
+    value = column_of(column)
     size = value.str.len_chars() if text else value.bin.size()
     return Rule(
         group,
@@ -56,7 +67,7 @@ def at_most_long(group: Group, column: str, limit: int, *, text: bool, value_rul
 
 def one_of(group: Group, column: str, allowed: pl.Series, *, value_rule: bool) -> Rule:
     """Every value is one of `allowed`, a series of the column's own type."""
-    failing = ~pl.col(column).is_in(allowed.implode()).fill_null(value=True)
+    failing = ~column_of(column).is_in(allowed.implode()).fill_null(value=True)
     expected = f"one of {len(allowed)} allowed values"
     return Rule(group, column, "isin", expected, failing, value_rule=value_rule, argument=allowed)
 

@@ -13,9 +13,10 @@ import polars as pl
 from pandera.config import ValidationDepth, config_context
 
 from dms_assets.model.change_columns import DELETE_OP
-from dms_assets.validation.rule import Rule
+from dms_assets.validation.rule import Rule, is_pattern
 
-_ROW = "__row__"
+# No engine has names of this length, so no column of a file does.
+_ROW = "row".ljust(200, "_")
 
 
 def pandera_schema(rules: Sequence[Rule], types: dict[str, pl.DataType]) -> pandera.DataFrameSchema:
@@ -51,7 +52,11 @@ def explain_failures(
 def _explain(
     numbered: pl.DataFrame, rules: Sequence[tuple[int, Rule]], types: dict[str, pl.DataType]
 ) -> dict[int, list[int]]:
-    schema = pandera_schema([rule for _, rule in rules], types)
+    exact = [(index, rule) for index, rule in rules if is_pattern(rule.column)]
+    found = {index: {*numbered.filter(rule.failing)[_ROW]} for index, rule in exact}
+    # Pandera would look such columns up as patterns, and find others.
+    rules = [(index, rule) for index, rule in rules if not is_pattern(rule.column)]
+    schema = pandera_schema([rule for _, rule in rules], {n: t for n, t in types.items() if not is_pattern(n)})
     # On a lazy frame Pandera's default depth looks at the schema only, and passes bad data.
     with config_context(validation_depth=ValidationDepth.SCHEMA_AND_DATA):
         try:
@@ -59,13 +64,12 @@ def _explain(
         except pandera.errors.SchemaErrors as errors:
             cases = errors.failure_cases.select("column", "check_number", "index").rows()
         else:
-            return {}
-    found: dict[int, set[int]] = {}
+            cases = []
     for column, number, row in cases:
         if row is None:
             raise RuntimeError(f"Pandera found what no rule says of column '{column}'; rows and rules do not fit")
         found.setdefault(_rule_of(schema, rules, column, number), set()).add(numbered[_ROW][row])
-    return {index: sorted(rows) for index, rows in found.items()}
+    return {index: sorted(rows) for index, rows in found.items() if rows}
 
 
 def _rule_of(

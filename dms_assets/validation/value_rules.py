@@ -9,7 +9,7 @@ import polars as pl
 from dms_assets.model.logical_type import Kind, LogicalType
 from dms_assets.model.table_metadata import ColumnMetadata
 from dms_assets.validation.outcome import Group
-from dms_assets.validation.rule import Rule, at_most_long, not_null, one_of, polars_type
+from dms_assets.validation.rule import Rule, at_most_long, column_of, not_null, one_of, polars_type
 
 
 def metadata_rules(column: ColumnMetadata, *, in_key: bool) -> list[Rule]:
@@ -37,7 +37,7 @@ def _digits(column: str, logical: LogicalType, *, value_rule: bool) -> Rule:
         raise ValueError(f"column {column} of type {logical} has no precision")
     largest = Decimal((0, (9,) * logical.precision, -logical.scale))
     dtype = polars_type(logical)
-    value = pl.col(column)
+    value = column_of(column)
     failing = (value > pl.lit(largest, dtype=dtype)) | (value < pl.lit(largest.copy_negate(), dtype=dtype))
     return Rule(
         Group.PRECISION,

@@ -150,6 +150,11 @@ def test_generating_again_changes_nothing_and_drift_is_told(tmp_path: Path) -> N
         ([table(columns=("id", "valid_from"))], "'valid_from' of app.thing: .*vars scd2_"),
         ([table(columns=("id", "_SEQ"))], "'_SEQ' of app.thing: .* platform's own; exclude"),
         ([table(columns=("id", "Name", "name"))], "differs only in case"),
+        ([table(columns=("id", "straße", "STRASSE"))], "differs only in case or form"),
+        ([table(columns=("id", "_\u017feq"))], "'_\u017feq' of app.thing: .* platform's own; exclude"),
+        ([table(columns=("id", "_SCD2_begins"))], "begins with _scd2_, .*; exclude the column"),
+        ([table(), table("thing__dbt_tmp")], "both need the relation 'thing__dbt_tmp'"),
+        ([table(), table("thing_history__dbt_backup")], "both need the relation 'thing_history__dbt_backup'"),
         ([replace(table(), name=TableName("a b", "thing"))], "schema 'a b' of source 'office'"),
     ],
 )

@@ -68,8 +68,8 @@ def check_log(warehouse: Warehouse, seed: int, *, unique: bool, sequenced: bool)
 @pytest.mark.parametrize(
     ("statement", "rule", "without_it"),
     [
-        ("history", "where not is_merged", "where true"),
-        ("history", "(ends is null or ends > begins)", "true"),
+        ("history", "where not _scd2_is_merged", "where true"),
+        ("history", "(_scd2_ends is null or _scd2_ends > _scd2_begins)", "true"),
         ("history", "place.next_load <= coalesce", "false and place.next_load <= coalesce"),
         ("history", "max(loads._commit_at) over so_far", "loads._commit_at"),
         ("increment", "coalesce(_seq, ''), _file", "_file"),

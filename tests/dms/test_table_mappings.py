@@ -126,3 +126,23 @@ def test_generated_mappings_select_what_is_declared() -> None:
     assert [column.name for column in table.added] == ["dms_change_seq", "dms_stream_position"]
     identifiers = [rule["rule-id"] for rule in document["rules"]]
     assert len(set(identifiers)) == len(identifiers)
+
+
+@pytest.mark.parametrize("excluded", ["user_id", "100%", "%", "_", "[a-c]", "[", "a]", "b"])
+def test_excluding_a_column_leaves_out_no_other(excluded: str) -> None:
+    """Names of transformations are patterns: `user_id` alone takes `userXid` with it, in `thexlog` too."""
+    others = ["userXid", "100 days", "x", "a", "b]", "c"]
+    spec = SourceSpec.model_validate(
+        {
+            "name": "s",
+            "engine": "postgres",
+            "connection": {"secret": "s"},
+            "schema": "my_app",
+            "tables": [{"name": "the_log", "exclude_columns": [excluded]}, "thexlog"],
+        }
+    )
+    parsed = parse_mappings(json.dumps(generate_mappings(spec, {})))
+    log, other = (parsed.apply(TableName("my_app", name), [excluded, *others]) for name in ("the_log", "thexlog"))
+    assert [source for source, _ in log.columns] == others
+    assert [source for source, _ in other.columns] == [excluded, *others]
+    assert [column.name for column in log.added] == ["dms_change_seq", "dms_stream_position"]

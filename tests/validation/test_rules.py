@@ -19,7 +19,14 @@ from dms_assets.model.landed_file import FileKind
 from dms_assets.model.logical_type import LogicalType
 from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
-from dms_assets.validation.change_rules import clock_steps_back, prepared, steps_back
+from dms_assets.validation.change_rules import (
+    INSTANT,
+    PREVIOUS_SEQ,
+    PREVIOUS_TIMESTAMP,
+    clock_steps_back,
+    prepared,
+    steps_back,
+)
 from dms_assets.validation.declared import declaration_faults, declared_rules
 from dms_assets.validation.landed_types import landed_schema
 from dms_assets.validation.rule import Rule, count_failures, polars_type
@@ -245,7 +252,7 @@ def test_the_largest_number_of_38_digits_is_fine_and_the_next_is_not() -> None:
 
 def test_order_is_judged_over_the_bounds_of_batches_and_only_where_it_is_promised() -> None:
     rows = [{**GOOD, "dms_change_seq": SEQ[:-1] + digit} for digit in "2313"]
-    frame = frame_of(rows, FileKind.CDC)[0].drop("__previous_seq__", "__previous_timestamp__", "__instant__")
+    frame = frame_of(rows, FileKind.CDC)[0].drop(PREVIOUS_SEQ, PREVIOUS_TIMESTAMP, INSTANT)
     after = prepared(frame, COLUMNS, (SEQ[:-1] + "2", ""))
     counted = {
         ordered: sum(count_failures(after, rules_of(FileKind.CDC, unique=True, ordered=ordered)))
@@ -288,3 +295,39 @@ def test_declared_checks_keep_their_meaning_on_the_way_to_the_worker() -> None:
     again = [ColumnCheck.model_validate(check.model_dump(mode="json")) for check in CHECKS]
     rules = [[(r.kind, str(r.argument), r.expected) for r in declared_rules(TABLE, check)] for check in CHECKS]
     assert [[(r.kind, str(r.argument), r.expected) for r in declared_rules(TABLE, check)] for check in again] == rules
+
+
+@pytest.mark.parametrize("name", ["*", "^k1$", "^.*$", "row".ljust(63, "_"), "__row__"])
+def test_a_column_that_is_called_like_a_pattern_is_judged_by_its_own_values(name: str) -> None:
+    """Polars and Pandera read such names as patterns, and would look at `k1` or at every column."""
+    table = TableMetadata(
+        TableName("app", "t"),
+        (column("k1", "int32", nullable=False), column(name, "string", nullable=False, length=3, enum=("a", "long"))),
+        ("k1",),
+    )
+    values = {"k1": pa.array([1, 2, 3, 4], pa.int32()), name: ["a", None, "long", "b"]}
+    landed = pa.table({**values, "dms_timestamp": ["2026-01-01 00:00:00.000000"] * 4, "dms_change_seq": [""] * 4})
+    types = {item.name: polars_type(item.type) for item in table.columns}
+    rules = [
+        rule
+        for rule in table_rules(
+            table,
+            (ColumnCheck(column=name, matches="a|b"),),
+            COLUMNS,
+            FileKind.LOAD,
+            has_op=False,
+            unique_positions=True,
+            ordered=False,
+            written_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        if rule.column in types
+    ]
+    frame = prepared(pl.DataFrame(landed), COLUMNS, ("", ""))
+    found = explain_failures(frame, rules, types, None)
+    assert {f"{rules[index].kind} {rules[index].column}": rows for index, rows in found.items()} == {
+        f"not_null {name}": [1],
+        f"max_length {name}": [2],
+        f"isin {name}": [3],
+        f"matches {name}": [2],
+    }
+    assert count_failures(frame, rules) == [len(found.get(index, [])) for index in range(len(rules))]

@@ -22,7 +22,7 @@ since_last_load as (
         )
         {%- else -%}
         1
-        {%- endif %} as from_last
+        {%- endif %} as _scd2_from_last
     from {{ versions }} as version
     inner join places as place
         on version._stream = place._stream and version._follows_load = place._follows_load
@@ -32,5 +32,5 @@ since_last_load as (
 select
     {{ scd2_list(columns) }}
 from since_last_load
-where from_last = 1 and _op {{ "<> 'D'" if key | length > 0 else "in ('L', 'I')" }}
+where _scd2_from_last = 1 and _op {{ "<> 'D'" if key | length > 0 else "in ('L', 'I')" }}
 {%- endmacro %}

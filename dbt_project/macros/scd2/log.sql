@@ -13,8 +13,8 @@ rows_in_log as (
         {{ scd2_list(columns, 'version') }},
         version._change_id,
         version._batch,
-        {{ scd2_begins('version', 'place') }} as begins,
-        place.next_load_floor as ends
+        {{ scd2_begins('version', 'place') }} as _scd2_begins,
+        place.next_load_floor as _scd2_ends
     from {{ versions }} as version
     inner join places as place
         on version._stream = place._stream and version._follows_load = place._follows_load
@@ -23,11 +23,11 @@ rows_in_log as (
 
 select
     {{ scd2_list(columns) }},
-    begins as {{ scd2_quote(var('scd2_valid_from')) }},
-    coalesce(ends, {{ scd2_instant(var('scd2_open_end')) }}) as {{ scd2_quote(var('scd2_valid_to')) }},
-    ends is null as {{ scd2_quote(var('scd2_is_current')) }},
+    _scd2_begins as {{ scd2_quote(var('scd2_valid_from')) }},
+    coalesce(_scd2_ends, {{ scd2_instant(var('scd2_open_end')) }}) as {{ scd2_quote(var('scd2_valid_to')) }},
+    _scd2_ends is null as {{ scd2_quote(var('scd2_is_current')) }},
     _change_id,
     _batch
 from rows_in_log
-where ends is null or ends > begins
+where _scd2_ends is null or _scd2_ends > _scd2_begins
 {%- endmacro %}

@@ -150,12 +150,12 @@ ranked as (
             {%- else %}
             order by coalesce(_state_seq, '') desc, _state_file desc, _state_file_row desc, _batch desc
             {%- endif %}
-        ) as _rank,
-        max(_last_batch) over (partition by _change_id) as _latest_batch
+        ) as _scd2_rank,
+        max(_last_batch) over (partition by _change_id) as _scd2_latest_batch
         {%- if not unique_positions %},
-        first_value(_seq) over place as _place_seq,
-        first_value(_file) over place as _place_file,
-        first_value(_file_row) over place as _place_file_row
+        first_value(_seq) over place as _scd2_place_seq,
+        first_value(_file) over place as _scd2_place_file,
+        first_value(_file_row) over place as _scd2_place_file_row
         {%- endif %}
     from copies
     where _change_id in (select _change_id from copied)
@@ -169,12 +169,12 @@ standing as (
         {{ scd2_list(columns) }},
         _op,
         _stream,
-        {{ '_seq' if unique_positions else '_place_seq as _seq' }},
+        {{ '_seq' if unique_positions else '_scd2_place_seq as _seq' }},
         _commit_at,
         _position,
         _load_id,
-        {{ '_file' if unique_positions else '_place_file as _file' }},
-        {{ '_file_row' if unique_positions else '_place_file_row as _file_row' }},
+        {{ '_file' if unique_positions else '_scd2_place_file as _file' }},
+        {{ '_file_row' if unique_positions else '_scd2_place_file_row as _file_row' }},
         _change_id,
         _batch,
         _metadata_version,
@@ -183,9 +183,9 @@ standing as (
         _state_file,
         _state_file_row,
         {%- endif %}
-        _latest_batch as _last_batch
+        _scd2_latest_batch as _last_batch
     from ranked
-    where _rank = 1
+    where _scd2_rank = 1
     union all
     select
         {{ scd2_list(columns) }},

@@ -21,7 +21,7 @@ with followed as (
         {{ is_current }},
         lead({{ valid_from }}) over (
             partition by {{ scd2_list(key) }} order by {{ valid_from }}, {{ valid_to }}
-        ) as _next_from
+        ) as _scd2_next_from
     from {{ model }}
 )
 
@@ -31,7 +31,7 @@ where
     {{ valid_from }} is null
     or {{ valid_to }} is null
     or {{ valid_from }} >= {{ valid_to }}
-    or {{ valid_to }} > _next_from
+    or {{ valid_to }} > _scd2_next_from
     or {{ is_current }} <> ({{ valid_to }} = {{ scd2_instant(var('scd2_open_end')) }})
 {% endtest %}
 
