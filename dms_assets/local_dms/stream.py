@@ -28,7 +28,7 @@ from dms_assets.local_dms.files.parquet_file import ParquetFile
 from dms_assets.local_dms.pipeline import Background, reading_ahead
 from dms_assets.local_dms.postgres.catalog import SourceTable, read_types
 from dms_assets.local_dms.postgres.reading import log_messages
-from dms_assets.local_dms.postgres.slot import advance_slot, flushed_lsn
+from dms_assets.local_dms.postgres.slot import advance_slot, flushed_lsn, settled_lsn
 from dms_assets.local_dms.postgres.source import source_errors
 from dms_assets.local_dms.rows import Output, change_batch, operation_counts
 from dms_assets.local_dms.store import StreamState
@@ -114,7 +114,7 @@ class ChangeStream:
     def catch_up(self, upto: int | None = None) -> None:
         """Make everything that committed up to `upto` (an LSN; now, if None) durable. Whole transactions only."""
         with source_errors(self.context.source):
-            goal = flushed_lsn(self.connection) if upto is None else upto
+            goal = settled_lsn(self.connection) if upto is None else upto
             reached = self.state.durable >= goal
             while not reached:
                 reached = self._cycle(goal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -217,6 +218,27 @@ def test_a_lob_that_is_too_long_fails_the_task_when_asked(shared: Service, sourc
     until(lambda: shared.describe(arn)["Status"] == "failed")
     assert "LobMaxSize (1 KB)" in shared.describe(arn)["LastFailureMessage"]
     assert not shared.files("long", "t")
+
+
+def test_a_stop_does_not_wait_for_a_log_that_ends_within_a_record(
+    shared: Service, table: psycopg.Connection[Any], address: SourceAddress
+) -> None:
+    arn = shared.task("cut-log", CdcMaxBatchInterval=3600)
+    shared.run(arn)
+    table.execute("update app.t set note = 'seen' where id = 1")
+    ends = "select pg_current_wal_flush_lsn() - '0/0', pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
+    with psycopg.connect(address.uri()) as writer:
+
+        def cut() -> bool:
+            writer.execute("update app.t set note = repeat(md5(random()::text), 20) where id = 2")
+            return bool((found := table.execute(ends).fetchone()) and found[0] % 8192 == 0 and found[1])
+
+        # The writer of the log writes whole pages of a transaction that goes on.
+        until(cut)
+        started = time.monotonic()
+        shared.stop(arn)
+        assert time.monotonic() - started < 5
+    assert [row["note"] for row in shared.changes("cut-log", "t")] == ["seen"]
 
 
 def test_an_idle_task_lets_the_source_forget_its_log(shared: Service, table: psycopg.Connection[Any]) -> None:

@@ -26,6 +26,9 @@ union all
 select 'prepared transaction ''' || gid || ''' (' || owner || ', prepared ' || prepared || ')' from pg_prepared_xacts
 """
 _POLL_S = 0.2
+_LOG_PAGE = 8192
+"""Bytes of a page of the log, unless PostgreSQL was compiled with smaller ones."""
+_SETTLE_S = 2.0
 
 
 class SlotBlockedError(TaskError):
@@ -137,6 +140,24 @@ def flushed_lsn(connection: psycopg.Connection[Any]) -> int:
     """How far the source's log is on disk."""
     row = connection.execute("select (pg_current_wal_flush_lsn() - '0/0')::text").fetchone()
     return int(row[0]) if row else 0
+
+
+def settled_lsn(connection: psycopg.Connection[Any]) -> int:
+    """How far the source's log is on disk, at the end of a record.
+
+    PostgreSQL writes its log by pages, and the last record on disk may be cut by the end of one. Decoding up to there
+    waits in the server, and cannot be interrupted by a stop, until the rest of the record is written: on a quiet source
+    with an open transaction that may be for ever.
+    A transaction without changes makes the server write it, within `wal_writer_delay`.
+    """
+    reached = flushed_lsn(connection)
+    if reached % _LOG_PAGE:
+        return reached
+    connection.execute("select pg_current_xact_id()")
+    deadline = time.monotonic() + _SETTLE_S
+    while (settled := flushed_lsn(connection)) == reached and time.monotonic() < deadline:
+        time.sleep(_POLL_S / 10)
+    return settled
 
 
 def advance_slot(connection: psycopg.Connection[Any], name: str, lsn: int) -> None:
