@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from botocore.exceptions import ClientError
 
-from dms_assets.lake.object_store import (
-    ObjectMeta,
-    ObjectNotFoundError,
-    ObjectStore,
-    ObjectStoreError,
-    PreconditionFailedError,
-)
+from dms_assets.lake.object_store import ObjectMeta, ObjectNotFoundError, ObjectStore
+from dms_assets.lake.s3_errors import BROKEN_BODY, CONFLICT, code_of, s3_errors
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
+T = TypeVar("T")
+
 _CHUNK = 1 << 20
-_GONE = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
-_CONDITION = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+_MARK = "dms-assets-request"
+_PAUSES_S = (0.1, 0.4, 1.6)
+"""Between attempts that the client does not make by itself."""
 
 
 class ObjectAddress(TypedDict):
@@ -57,7 +59,7 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[ObjectMeta]:
         """See ObjectStore; one request per thousand objects."""
         pages = self._client.get_paginator("list_objects_v2")
-        with self._errors(prefix):
+        with self._errors(prefix or "the objects"):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for entry in page.get("Contents", []):
                     key = entry["Key"].removeprefix(self._prefix)
@@ -71,29 +73,65 @@ class S3Store:
 
     def get(self, key: str, *, if_match: str | None = None) -> tuple[bytes, ObjectMeta]:
         """See ObjectStore."""
-        with self._errors(key):
-            found = self._client.get_object(**self.address(key), **_if_match(if_match))
-            data = found["Body"].read()
-        return data, _meta(key, found["ContentLength"], found["ETag"], found["LastModified"])
+        return self._fetch(key, if_match, lambda body: body.read())
 
     def download(self, key: str, path: Path, *, if_match: str | None = None) -> ObjectMeta:
         """See ObjectStore."""
-        with self._errors(key), path.open("xb") as file:
-            found = self._client.get_object(**self.address(key), **_if_match(if_match))
-            for chunk in found["Body"].iter_chunks(_CHUNK):
-                file.write(chunk)
-        return _meta(key, found["ContentLength"], found["ETag"], found["LastModified"])
+        with path.open("xb") as file:
+
+            def write(body: StreamingBody) -> None:
+                file.seek(0)
+                file.truncate()
+                for chunk in body.iter_chunks(_CHUNK):
+                    file.write(chunk)
+
+            return self._fetch(key, if_match, write)[1]
+
+    def _fetch(self, key: str, if_match: str | None, take: Callable[[StreamingBody], T]) -> tuple[T, ObjectMeta]:
+        """GET, and take in the body; again from its beginning if the body breaks off, which the client leaves to us."""
+        with self._errors(key):
+            for pause in (*_PAUSES_S, None):
+                found = self._client.get_object(**self.address(key), **_if_match(if_match))
+                try:
+                    taken = take(found["Body"])
+                except BROKEN_BODY:
+                    if pause is None:
+                        raise
+                    _wait(pause)
+                else:
+                    return taken, _meta(key, found["ContentLength"], found["ETag"], found["LastModified"])
+        raise AssertionError("the last attempt returns or raises")
 
     def put(self, key: str, data: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> ObjectMeta:
-        """See ObjectStore."""
+        """See ObjectStore.
+
+        A request whose answer was lost is sent again by the client, and its own effect then contradicts its condition:
+        the object carries a mark of the request, by which it is known again.
+        """
         condition = {"IfNoneMatch": "*"} if if_absent else _if_match(if_match)
+        mark = {_MARK: uuid.uuid4().hex}
         with self._errors(key):
-            if isinstance(data, Path):
-                with data.open("rb") as file:
-                    self._client.put_object(**self.address(key), Body=file, **condition)
-            else:
-                self._client.put_object(**self.address(key), Body=data, **condition)
+            try:
+                _unless_conflict(lambda: self._put(key, data, {**condition, "Metadata": mark}))
+            except ClientError as error:
+                if not condition or code_of(error) not in {"412", "PreconditionFailed"} or not self._bears(key, mark):
+                    raise
         return self.head(key)
+
+    def _put(self, key: str, data: bytes | Path, parameters: Mapping[str, Any]) -> None:
+        if isinstance(data, Path):
+            with data.open("rb") as file:
+                self._client.put_object(**self.address(key), Body=file, **parameters)
+        else:
+            self._client.put_object(**self.address(key), Body=data, **parameters)
+
+    def _bears(self, key: str, mark: Mapping[str, str]) -> bool:
+        try:
+            return dict(self._client.head_object(**self.address(key))["Metadata"]) == mark
+        except ClientError as error:
+            if code_of(error) == "404":
+                return False
+            raise
 
     def copy_to(self, key: str, target: ObjectStore, target_key: str, *, if_match: str) -> ObjectMeta:
         """See ObjectStore; the target must be S3 too (TypeError). S3 copies by itself, no byte comes here."""
@@ -102,10 +140,12 @@ class S3Store:
                 f"cannot copy from {self.uri} to {target.uri}: give landing and archive the same kind of store"
             )
         with self._errors(key):
-            self._client.copy_object(
-                **target.address(target_key),
-                CopySource={"Bucket": self._bucket, "Key": self._prefix + key},
-                CopySourceIfMatch=if_match,
+            _unless_conflict(
+                lambda: self._client.copy_object(
+                    **target.address(target_key),
+                    CopySource={"Bucket": self._bucket, "Key": self._prefix + key},
+                    CopySourceIfMatch=if_match,
+                )
             )
         return target.head(target_key)
 
@@ -113,22 +153,30 @@ class S3Store:
         """See ObjectStore."""
         try:
             with self._errors(key):
-                self._client.delete_object(**self.address(key), IfMatch=if_match)
+                _unless_conflict(lambda: self._client.delete_object(**self.address(key), IfMatch=if_match))
         except ObjectNotFoundError:
             return
 
-    @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
+    def _errors(self, key: str) -> AbstractContextManager[None]:
+        return s3_errors(f"{key} in {self.uri}")
+
+
+def _unless_conflict(request: Callable[[], object]) -> None:
+    """Send a request, and again while S3 says that another one for the object is under way; not for ever."""
+    for pause in (*_PAUSES_S, None):
         try:
-            yield
+            request()
         except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            where = f"{key} in {self.uri}"
-            if code in _CONDITION:
-                raise PreconditionFailedError(f"{where} is not in the state the request was meant for") from error
-            if code in _GONE:
-                raise ObjectNotFoundError(f"there is no {where}") from error
-            raise ObjectStoreError(f"S3 refused a request for {where}: {error}") from error
+            if code_of(error) not in CONFLICT or pause is None:
+                raise
+            _wait(pause)
+        else:
+            return
+
+
+def _wait(seconds: float) -> None:
+    # Not all at once again: others wait for the same object.
+    time.sleep(random.uniform(seconds / 2, seconds))  # noqa: S311 no secret
 
 
 def _if_match(etag: str | None) -> dict[str, Any]:
