@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+import dms_assets.local_dms.without_polars  # noqa: F401 first, for its effect
 from dms_assets.local_dms.lock import StateInUseError
 from dms_assets.local_dms.server import serve
 
