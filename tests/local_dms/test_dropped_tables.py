@@ -1,0 +1,110 @@
+"""Tables that are emptied, dropped or made anew while their task runs: what is told, and what a reload does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.local_dms.service import Service, folded, until
+
+pytestmark = pytest.mark.postgres
+
+
+def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
+    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
+    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
+
+
+def _make(source: psycopg.Connection[Any], *tables: str) -> None:
+    for table in tables:
+        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
+        source.execute(f"insert into app.{table} select g, 'row' from generate_series(1, 5) g".encode())
+
+
+def _reload(service: Service, arn: str, *tables: str) -> None:
+    wanted = [{"SchemaName": "app", "TableName": table} for table in tables]
+    service.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
+
+
+def test_tables_truncated_together_and_by_cascade_keep_their_rows_until_a_reload(
+    shared: Service, source: psycopg.Connection[Any]
+) -> None:
+    _make(source, "t", "u", "parent")
+    source.execute("create table app.child (id integer primary key, note text, of integer references app.parent)")
+    source.execute("insert into app.child values (1, 'row', 1), (2, 'row', 2)")
+    arn = shared.task("emptied")
+    shared.run(arn)
+    names = ("t", "u", "parent", "child")
+    landed = {name: shared.files("emptied", name) for name in names}
+    source.execute("truncate app.t, app.u")
+    source.execute("truncate app.parent cascade")
+    with source.transaction():
+        source.execute("insert into app.t values (6, 'kept')")
+        source.execute("truncate app.t")
+        source.execute("insert into app.t values (7, 'after')")
+    source.execute("insert into app.parent values (8, 'after')")
+    until(lambda: shared.changes("emptied", "t") and shared.changes("emptied", "parent"))
+    assert [(row["Op"], row["id"]) for row in shared.changes("emptied", "t")] == [("I", 6), ("I", 7)]
+    assert all(set(shared.files("emptied", name)) >= set(landed[name]) for name in names), "no file was deleted"
+    before = {name: len(shared.changes("emptied", name)) for name in names}
+    _reload(shared, arn, *names)
+    until(lambda: all(one["FullLoadReloaded"] for one in shared.statistics(arn).values()))
+    shared.loaded(arn)
+    shared.stop(arn)
+    assert shared.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 0
+    assert {name: shared.statistics(arn)[name]["FullLoadRows"] for name in names} == {
+        "t": 1,
+        "u": 0,
+        "parent": 1,
+        "child": 0,
+    }
+    assert before == {name: len(shared.changes("emptied", name)) for name in names}
+    # A load of no rows writes no file: those of the first load are still there, as older objects.
+    assert folded(shared.loads("emptied", "t"), []) == _rows(source, "t")
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_table_dropped_under_a_running_task_is_suspended_and_a_new_one_is_taken_up_by_a_reload(
+    shared: Service, source: psycopg.Connection[Any]
+) -> None:
+    _make(source, "t", "u", "w")
+    arn = shared.task("replaced")
+    shared.run(arn)
+    source.execute("update app.t set note = 'before' where id = 1")
+    until(lambda: shared.changes("replaced", "t"))
+    with source.transaction():
+        source.execute("drop table app.t")
+        source.execute("create table app.t (note text, id integer primary key)")
+        source.execute("insert into app.t values ('anew', 7), ('anew', 8)")
+    source.execute("drop table app.w")
+    until(lambda: shared.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 2)
+    states = {name: one["TableState"] for name, one in shared.statistics(arn).items()}
+    assert states == {"t": "Table error", "u": "Table completed", "w": "Table error"}
+    for name in ("t", "w"):
+        told = [message for message in shared.events() if f"Table app.{name}: it was dropped in the source" in message]
+        assert len(told) == 1
+        assert "reload it (ReloadTables)" in told[0]
+    source.execute("update app.u set note = 'flows' where id = 1")
+    source.execute("update app.t set note = 'not followed yet' where id = 7")
+    until(lambda: shared.changes("replaced", "u"))
+    before = len(shared.changes("replaced", "t"))
+    _reload(shared, arn, "t", "w")
+    until(lambda: shared.statistics(arn)["t"]["TableState"] == "Table completed")
+    until(lambda: any("Table app.w: it is no longer in the source" in message for message in shared.events()))
+    assert shared.statistics(arn)["w"]["TableState"] == "Table error"
+    source.execute("update app.t set note = 'followed' where id = 7")
+    source.execute("delete from app.t where id = 8")
+    until(lambda: len(shared.changes("replaced", "t")) == before + 2)
+    shared.stop(arn)
+    assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == _rows(source, "t")
+    assert folded(shared.loads("replaced", "u"), shared.changes("replaced", "u")) == _rows(source, "u")
+    # A resume finds the table that it has taken up, and loads nothing again.
+    first = shared.statistics(arn)["t"]["FullLoadStartTime"]
+    source.execute("insert into app.t values ('later', 9)")
+    shared.run(arn, "resume-processing")
+    shared.stop(arn)
+    assert shared.statistics(arn)["t"]["FullLoadStartTime"] == first
+    assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == _rows(source, "t")
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
