@@ -5,6 +5,7 @@ The one place that knows that locally a bucket is a folder; everything else is h
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from dms_assets.environment import Environment
 from dms_assets.lake.folder_store import FolderStore
 from dms_assets.lake.object_store import ObjectStore
 from dms_assets.lake.stores import LakeStores
-from dms_assets.metadata.version_store import VersionStore
+from dms_assets.metadata.version_store import DamagedVersionError, VersionStore
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
@@ -22,6 +23,8 @@ from dms_assets.model.table_metadata import TableMetadata
 if TYPE_CHECKING:
     import psycopg
     from pyiceberg.catalog import Catalog
+
+_LOG = logging.getLogger(__name__)
 
 
 class Installation:
@@ -84,10 +87,20 @@ class Installation:
         return VersionStore(self.state, source)
 
     def known_metadata(self, spec: SourceSpec) -> dict[TableName, TableMetadata]:
-        """The newest metadata of the declared tables, as far as there is any. A local read, no database call."""
-        store = self.versions(spec.name)
-        found = {name: store.current(name) for name in spec.table_names}
-        return {name: version.metadata for name, version in found.items() if version is not None}
+        """The newest metadata of the declared tables, as far as there is any. A local read, no database call.
+
+        A table whose metadata is damaged is left out, and its files wait: it must not take the others down.
+        """
+        store, known = self.versions(spec.name), dict[TableName, TableMetadata]()
+        for name in spec.table_names:
+            try:
+                version = store.current(name)
+            except DamagedVersionError as error:
+                _LOG.error("source '%s': %s", spec.name, error)
+                continue
+            if version is not None:
+                known[name] = version.metadata
+        return known
 
     def source_connection(self, spec: SourceSpec) -> psycopg.Connection[Any]:
         """A read-only connection to a source. Raises SecretNotFoundError or SourceUnreachableError."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from dms_assets.lake.object_store import ObjectStore, PreconditionFailedError
 from dms_assets.model.failpoints import reach
 from dms_assets.model.names import TableName
-from dms_assets.model.table_metadata import TableMetadata
+from dms_assets.model.table_metadata import TableMetadata, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,17 @@ class StoredVersion:
     ordinal: int
     recorded_at: datetime
     metadata: TableMetadata
+
+
+class DamagedVersionError(ValueError):
+    """A stored version of a table's metadata cannot be read. Other tables have their own."""
+
+    def __init__(self, table: TableName, place: str, reason: str) -> None:
+        super().__init__(
+            f"the stored metadata of {table} cannot be read: {place}: {reason}; put the document back from a copy, or "
+            "remove it and materialise the table's metadata asset (files written before then are judged by what is "
+            "stored then). Files of the table wait in landing; other tables go on"
+        )
 
 
 class VersionStore:
@@ -34,23 +47,26 @@ class VersionStore:
     def _prefix(self, table: TableName) -> str:
         return f"metadata/{self._source}/{table}/"
 
-    def _read(self, key: str) -> StoredVersion:
-        document = json.loads(self._store.get(key)[0])
-        ordinal = int(key.rsplit("/", 1)[1].removesuffix(".json"))
-        recorded = datetime.fromisoformat(document["recorded_at"])
-        return StoredVersion(ordinal, recorded, TableMetadata.from_json(document["metadata"]))
+    def _read(self, table: TableName, key: str) -> StoredVersion:
+        body = self._store.get(key)[0]
+        try:
+            return _parse(table, key, json.loads(body))
+        except KeyError as error:
+            raise DamagedVersionError(table, f"{self._store.uri}/{key}", f"it has no {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DamagedVersionError(table, f"{self._store.uri}/{key}", str(error)) from error
 
     def _keys(self, table: TableName) -> list[str]:
         return sorted(meta.key for meta in self._store.list(self._prefix(table)))
 
     def current(self, table: TableName) -> StoredVersion | None:
-        """The newest version of a table, None before the first."""
+        """The newest version of a table, None before the first. Raises DamagedVersionError."""
         keys = self._keys(table)
-        return self._read(keys[-1]) if keys else None
+        return self._read(table, keys[-1]) if keys else None
 
     def history(self, table: TableName) -> list[StoredVersion]:
-        """All versions of a table, oldest first."""
-        return [self._read(key) for key in self._keys(table)]
+        """All versions of a table, oldest first. Raises DamagedVersionError."""
+        return [self._read(table, key) for key in self._keys(table)]
 
     def record(self, metadata: TableMetadata, now: datetime) -> tuple[StoredVersion, StoredVersion | None]:
         """Store the metadata if it differs from the newest version; the version in force and the one it replaced.
@@ -76,3 +92,14 @@ class VersionStore:
                 continue
             reach("metadata.after_version")
             return stored, newest
+
+
+def _parse(table: TableName, key: str, document: Mapping[str, Any]) -> StoredVersion:
+    content = document["metadata"]
+    metadata = TableMetadata.from_json(content)
+    if version_of(content) != document["version"]:
+        raise ValueError(f"its content is not that of version {document['version']}, which it says it is")
+    if metadata.name != table:
+        raise ValueError(f"it describes {metadata.name}")
+    ordinal = int(key.rsplit("/", 1)[1].removesuffix(".json"))
+    return StoredVersion(ordinal, datetime.fromisoformat(document["recorded_at"]), metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,12 @@ from dms_assets.model.names import TableName
 
 FORMAT = 1
 """Format of the stored JSON; raised when its meaning changes."""
+
+
+def version_of(document: Mapping[str, Any]) -> str:
+    """The name of the version that a JSON object is, as `TableMetadata.to_json` wrote it, by whichever release."""
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,7 @@ class TableMetadata:
     @property
     def version(self) -> str:
         """The name of this version: 16 hexadecimal digits of the digest of its content."""
-        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return version_of(self.to_json())
 
     def column(self, name: str) -> ColumnMetadata:
         """The column called `name`. Raises KeyError if there is none."""

@@ -37,24 +37,28 @@ class Ingestion:
         self._installation = installation
         self._spec = spec
         self._dms = dms
-        self._known = installation.known_metadata(spec)
         # Read before anything is listed: the earlier of the two polls that must agree on a load's end.
         self._earlier = PollStore(installation.state, spec.name).last()
         self._stuck = StuckLoads(installation.state, spec.name)
         self._worker = ValidationWorker()
 
     def take(self, name: TableName) -> TableOutcome:
-        """Run the protocol over one table. Raises MetadataMissingError, or what `ingest_table` raises."""
-        if name not in self._known:
+        """Run the protocol over one table.
+
+        Raises MetadataMissingError, DamagedVersionError, or what `ingest_table` raises.
+        """
+        versions = self._installation.versions(self._spec.name).history(name)
+        if not versions:
             raise MetadataMissingError(self._spec.name, name)
+        metadata = versions[-1].metadata
         earlier = self._earlier.get(name)
         intake = TableIntake(
             spec=self._spec,
-            metadata=self._known[name],
+            metadata=metadata,
             earlier=earlier.state if earlier else None,
             observe=lambda: self._observe(name),
             one_snapshot=self._spec.dms.one_snapshot_loads,
-            added=additions(self._installation.versions(self._spec.name).history(name), self._known[name]),
+            added=additions(versions, metadata),
         )
         outcome = ingest_table(self._installation.lake, intake, self._worker, lambda: datetime.now(UTC))
         stuck = outcome.stuck
