@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dms_assets.lake.object_store import ObjectStore, PreconditionFailedError
+from dms_assets.metadata.column_names import check_column_names
 from dms_assets.model.failpoints import reach
 from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import TableMetadata, version_of
@@ -72,8 +73,9 @@ class VersionStore:
         """Store the metadata if it differs from the newest version; the version in force and the one it replaced.
 
         The second is None if nothing was stored or there was none before. Two writers cannot take one ordinal: the
-        slower one looks again.
+        slower one looks again. Raises ColumnNamesError for columns that nothing behind could keep apart.
         """
+        check_column_names(metadata)
         while True:
             newest = self.current(metadata.name)
             if newest is not None and newest.metadata.version == metadata.version:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from dms_assets.installation import Installation
+from dms_assets.metadata.column_names import ColumnNamesError
 from dms_assets.metadata.drift import Change, Drift, compare, worst
-from dms_assets.metadata.reflect_postgres import apply_exclusions, reflect
-from dms_assets.metadata.version_store import StoredVersion, VersionStore
+from dms_assets.metadata.reflect_postgres import ExclusionError, apply_exclusions, reflect
+from dms_assets.metadata.version_store import DamagedVersionError, StoredVersion, VersionStore
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
@@ -83,9 +84,14 @@ def build_metadata_assets(spec: SourceSpec, specs: list[dg.AssetSpec]) -> dg.Ass
         wanted = [table_of(key) for key in sorted(context.selected_asset_keys)]
         with installation.source_connection(spec) as connection:
             reflection = reflect(connection, spec.database_schema, [name.table for name in wanted])
-        store = installation.versions(spec.name)
+        store, refused = installation.versions(spec.name), list[ValueError]()
         for found in reflection.tables.values():
-            yield _record(spec, store, found)
+            try:
+                yield _record(spec, store, found)
+            except (ColumnNamesError, ExclusionError, DamagedVersionError) as error:
+                refused.append(error)
+        if refused:
+            raise ExceptionGroup(f"source '{spec.name}': tables that keep their last metadata", refused)
         if reflection.missing:
             raise MissingTableError(spec.name, list(reflection.missing))
 

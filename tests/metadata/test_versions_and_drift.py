@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dms_assets.lake.folder_store import FolderStore
+from dms_assets.metadata.column_names import ColumnNamesError
 from dms_assets.metadata.drift import Drift, compare, worst
 from dms_assets.metadata.version_store import VersionStore
 from dms_assets.model.logical_type import LogicalType
@@ -92,3 +93,12 @@ def test_two_writers_cannot_take_one_ordinal(tmp_path: Path, monkeypatch: pytest
     assert stored.ordinal == 2
     assert before is not None
     assert before.metadata == wider
+
+
+@pytest.mark.parametrize("name", ["Name", "NAME", "_seq", "_Batch", "_scd2_ends"])
+def test_columns_that_nothing_could_keep_apart_are_no_version(tmp_path: Path, name: str) -> None:
+    store = VersionStore(FolderStore(tmp_path), "office")
+    store.record(TABLE, NOW)
+    with pytest.raises(ColumnNamesError, match=f"table s.t: column '{name}' is taken for .* exclude_columns"):
+        store.record(replace(TABLE, columns=(*TABLE.columns, column(name))), NOW)
+    assert [version.metadata for version in store.history(TABLE.name)] == [TABLE]
