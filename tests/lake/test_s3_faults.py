@@ -161,6 +161,8 @@ def test_copies_and_deletes_whose_answer_was_lost_are_repeated(store: S3Store, f
     store.copy_to("a/k", store, "b/k", if_match=etag)
     faulty.weather.next = [S3Fault.COPY_FAILED]
     store.copy_to("a/k", store, "b/k", if_match=etag)
+    with pytest.raises(PreconditionFailedError):
+        store.copy_to("a/k", store, "b/other", if_match="0" * 32)
     faulty.weather.next = [S3Fault.LOST]
     store.delete("a/k", if_match=etag)
     assert [meta.key for meta in store.list()] == ["b/k"]

@@ -50,6 +50,13 @@ class Weather:
     next: list[S3Fault] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections break here, that is what it is for; the client's errors are what is looked at."""
+
+
 class FaultyS3:
     """Forwards to `target`; `page` limits what one listing request returns. Counts faults and requests."""
 
@@ -60,8 +67,7 @@ class FaultyS3:
         self._target = target
         self._random = Random(seed)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((HOST, any_free()), type("Handler", (_Handler,), {"faulty": self}))
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, any_free()), type("Handler", (_Handler,), {"faulty": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -129,7 +135,9 @@ class FaultyS3:
         if wanted is None:
             return False
         source = "/" + headers["x-amz-copy-source"].lstrip("/")
-        status, found, _ = self.forward("HEAD", source, {"Host": headers["Host"]}, b"")
+        signed = {name: headers[name] for name in ("Host", "Authorization", "X-Amz-Date")}
+        status, found, _ = self.forward("HEAD", source, signed, b"")
+        assert status in {200, 404}, f"the emulated S3 says {status}, and the condition cannot be looked at"
         etag = {name.lower(): value for name, value in found}.get("etag", "")
         return status == 200 and etag.strip('"') != unquote(wanted).strip('"')
 

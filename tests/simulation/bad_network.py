@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -40,20 +40,32 @@ def bad_network(seed: int, folder: Path, worker: ValidationWorker, probability: 
     random = Random(seed)
     faults = Faults(random, probability)
     world = _world(folder, worker, faults)
-    expected, errors = _Expected(), Counter[str]()
+    errors = Counter[str]()
     faults.active = False
+    until_nothing_is_left(world, random, lambda: _failing(faults, errors))
+    return faults.counts + errors
+
+
+def until_nothing_is_left(
+    world: World,
+    random: Random,
+    failing: Callable[[], AbstractContextManager[None]],
+    rounds: int = ROUNDS,
+    calm: int = CALM_ROUNDS,
+) -> None:
+    """Files arrive, runs and decisions take place inside of `failing`; at the end all is well, and is looked at."""
+    expected = _Expected()
     _load(world, expected)
-    for number in range(ROUNDS):
+    for number in range(rounds):
         _arrive(world, random, number, expected)
-        with _failing(faults, errors):
+        with failing():
             _tick(world)
-        with _failing(faults, errors):
+        with failing():
             _decide(world, random)
-    for _ in range(CALM_ROUNDS):
+    for _ in range(calm):
         # The network is well again; nobody does anything but what happens by itself.
         _tick(world)
     _prove(world, expected)
-    return faults.counts + errors
 
 
 def _world(folder: Path, worker: ValidationWorker, faults: Faults) -> World:

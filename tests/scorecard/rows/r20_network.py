@@ -5,43 +5,67 @@ from __future__ import annotations
 from collections import Counter
 
 from dms_assets.sample.postgres import EmbeddedPostgres
+from dms_assets.validation.worker_process import ValidationWorker
+from tests.network.s3_faults import S3Fault
+from tests.network.s3_line import S3Line
 from tests.network.source_line import SourceLine, Spans
 from tests.scorecard.figure import Budget, Outcome, Row
 
 FULL = Spans(latency=20, resets=40, refusing=15, hole=60)
-QUICK = Spans(latency=2, resets=3, refusing=1, hole=2)
+SEEDS, ROUNDS, HOLE_S = 2, 8, 15
+WANTED = (
+    "source: transactions written meanwhile",
+    "source: chunks delayed",
+    "source: connections reset",
+    "source: connections cut off",
+    "source: connections refused",
+    "source: connections in a hole",
+    "source: reset: attempts given up and begun again",
+    "source: refused: attempts given up and begun again",
+    "source: hole: a timeout told",
+    "S3: chunks delayed",
+    "S3: connections reset",
+    "S3: connections in a hole",
+    "S3: further pages of listings",
+    *(f"S3: {fault.word}" for fault in S3Fault),
+    "S3: runs ended by ObjectStoreError (storm)",
+    "S3: runs ended by ObjectStoreError (refusals)",
+)
 
 
 def _source(budget: Budget) -> Counter[str]:
     folder = budget.folder / "source"
     (folder / "dms").mkdir(parents=True)
     with EmbeddedPostgres(folder / "server" / "data") as postgres:
-        return SourceLine(folder / "dms", postgres, budget.seed).run(QUICK if budget.quick else FULL)
+        return SourceLine(folder / "dms", postgres, budget.seed).run(FULL)
+
+
+def _s3(budget: Budget) -> Counter[str]:
+    seen: Counter[str] = Counter()
+    with ValidationWorker() as worker:
+        for number in range(SEEDS):
+            seed = budget.seed + number
+            seen.update(S3Line(budget.folder / f"s3-{seed}", seed, worker).run(ROUNDS, HOLE_S))
+    return seen
 
 
 def measure(budget: Budget) -> Outcome:
-    """Both lines; a span of each fault, one after the other, and all at once where a client cannot know them apart."""
+    """Both lines, one after the other."""
     failed: list[str] = []
     seen: Counter[str] = Counter()
-    try:
-        seen.update(_source(budget))
-    except AssertionError as error:
-        failed.append(f"source: {error}")
+    for name, line in (("source", _source), ("S3", _s3)):
+        try:
+            seen.update({f"{name}: {what}": count for what, count in line(budget).items()})
+        except AssertionError as error:
+            failed.append(f"{name}: {error}")
     told = f": {'; '.join(failed)}" if failed else ""
-    wanted = [
-        "chunks delayed",
-        "connections reset",
-        "connections in a hole",
-        "reset: attempts given up and begun again",
-    ]
-    if not budget.quick:
-        # Shorter cuts are healed by TCP itself.
-        wanted += ["connections refused", "hole: a timeout told"]
+    rows = seen["source: rows equal to the source"]
     return Outcome(
-        f"{len(failed)} lines lost, doubled or hung{told}",
+        f"{len(failed)} of 2 lines lost, doubled or hung{told}; {rows:,} rows behind the one, "
+        f"{seen['S3: requests']:,} requests over the other",
         holds=not failed,
-        observed={**dict.fromkeys(wanted, 0), **seen},
-        seeds=[budget.seed],
+        observed={name: seen[name] for name in dict.fromkeys((*WANTED, *sorted(n for n in seen if "runs ended" in n)))},
+        seeds=[budget.seed, *range(budget.seed + 1, budget.seed + SEEDS)],
     )
 
 
