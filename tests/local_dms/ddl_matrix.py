@@ -79,8 +79,11 @@ def subjects(*, quick: bool, seed: int) -> list[Subject]:
     ]
     if not quick:
         return every
-    wanted = [PLACES[(number + seed) % len(PLACES)] for number in range(len(CASES))]
-    return [one for one in every if one.place == wanted[one.number] and one.case.name in QUICK]
+    return [one for one in every if one.place == _chosen_place(one.number, seed) and one.case.name in QUICK]
+
+
+def _chosen_place(number: int, seed: int) -> str:
+    return PLACES[(number + seed) % len(PLACES)]
 
 
 def make(source: psycopg.Connection[Any], subject: Subject) -> None:
@@ -168,8 +171,10 @@ def run_matrix(folder: Path, *, quick: bool, seed: int) -> Ddls:
         world.read_metadata()
         world.start()
         world.ingest()
-        world.build()
-        if early := world.unequal(world.state()):
+        # Where a case is, is nothing to dbt: one table of each case is there before, the others are built later.
+        grown = {subject.before for subject in every if subject.place == _chosen_place(subject.number, seed)}
+        world.build(grown)
+        if early := world.unequal(world.state()).keys() & grown:
             found.wrong.append(f"different before anything was done: {', '.join(map(str, early))}")
         _change(world, every)
         # By the metadata of before, as sensors do it that run all the time.

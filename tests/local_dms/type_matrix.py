@@ -1,38 +1,31 @@
-"""Every type through load, insert, update and null, as far as validated Parquet read by DuckDB.
+"""Every type through load, insert, update and null, as far as curated.
 
-The source says what is right, in its own SQL: its text, or the published rule of the comparison with curated tables.
+Three say what is right: the source in its own SQL, for every change (its text, or the published rule of the comparison
+with curated tables); the comparison itself, for the rows as they are then; and values written down by hand.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from dms_assets.metadata.reflect_postgres import reflect
-from dms_assets.model.change_columns import LandingColumns
-from dms_assets.model.landed_file import FileIdentity, FileKind
-from dms_assets.model.names import TableName, quote
-from dms_assets.model.stored_schema import stored_schema
+from dms_assets.model.names import Layer, TableName, quote, warehouse_schema
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.reconcile.comparable_text import curated_text, source_text
-from dms_assets.reconcile.normalisation import SOURCE_SESSION
+from dms_assets.reconcile.compare import open_warehouse, relation_types
+from dms_assets.reconcile.normalisation import SOURCE_SESSION, normalisation
 from dms_assets.reconcile.postgres_columns import postgres_columns
-from dms_assets.validation.file_validation import validate_file
-from dms_assets.validation.messages import FileTask, TableTask
-from dms_assets.validation.output import Output
-from tests.local_dms.service import Service, until
+from tests.local_dms.to_curated import SCHEMA, SOURCE, ToCurated
 from tests.local_dms.type_values import all_types
+from tests.local_dms.values import TYPES
 
 TABLE = TableName("app", "t")
+NOT_TYPES = ("id", "touched")
 LOAD, INSERT, UPDATE, TO_NULL = "load", "insert", "update", "null"
 FIRST = {LOAD: 0, INSERT: 1_000, UPDATE: 2_000, TO_NULL: 3_000}
 """First key of the rows of each way in; value n is at n after it, and the last one has nothing but nulls."""
@@ -59,14 +52,22 @@ where typtype = 'b' and typnamespace = 'pg_catalog'::regnamespace
 class Matrix:
     """What became of every value. `cells` counts those compared by way in; `wrong` names those that differ.
 
-    `control` is what is said when one value of the source is changed in the comparison: just that one.
+    `rules` counts types by the published rule of the comparison that holds for them, and values that a rule makes null.
+    `control` is what is said when one value of the source is changed in the comparison, `reconciled_control` when it is
+    changed behind the platform's back: just that one.
     """
 
     cells: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     control: list[str] = field(default_factory=list)
+    reconciled_control: list[str] = field(default_factory=list)
+    rules: Counter[str] = field(default_factory=Counter)
+    nulled: int = 0
+    written: int = 0
+    """Values compared with what was written down by hand."""
+    rows: int = 0
     types: int = 0
-    as_text: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def missing_base_types(source: psycopg.Connection[Any]) -> set[str]:
@@ -129,62 +130,84 @@ def source_texts(source: psycopg.Connection[Any], metadata: TableMetadata) -> di
     return {int(row[0]): dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 
 
-def validated(paths: list[Path], metadata: TableMetadata, folder: Path, kind: FileKind) -> pa.Table:
-    """The rows of landed files after validation. Raises AssertionError if one is not accepted."""
-    folder.mkdir(parents=True)
-    output = Output(folder / "part", stored_schema(metadata), [])
-    table = TableTask(metadata, (), LandingColumns(), unique_positions=True)
-    moment = datetime.now(UTC)
-    load = {"load_id": "load", "boundary_at": moment} if kind is FileKind.LOAD else {}
-    for path in paths:
-        identity = FileIdentity(path.name, "etag", moment.isoformat())
-        verdict = validate_file(FileTask(path, identity, kind, 1, **load), table, output, 1, careful=False)
-        assert verdict.accepted, f"{path.name}: {[one for one in verdict.outcomes if not one.passed]}"
-    output.finish()
-    return pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("*.parquet")))
-
-
-def _read(rows: pa.Table, metadata: TableMetadata) -> Iterator[dict[str, Any]]:
-    """Comparable texts, made by DuckDB, in the order of the log."""
-    with duckdb.connect() as connection:
-        connection.register("rows", rows)
-        types = dict(connection.execute("select column_name, column_type from (describe rows)").fetchall())
+def _read(world: ToCurated, metadata: TableMetadata, where: str) -> list[dict[str, Any]]:
+    """Comparable texts of changes in curated, made by DuckDB, in the order of the log."""
+    schema = warehouse_schema(SOURCE, SCHEMA, Layer.CURATED)
+    with open_warehouse(world.installation.environment.published_file) as connection:
+        types = relation_types(connection, schema, "t_versions")
         texts = ", ".join(f"{curated_text(c.name, types[c.name])} as {quote(c.name)}" for c in metadata.columns)
-        order = "order by _seq" if rows.column("_seq").null_count == 0 else ""
-        yield from connection.sql(f"select {texts} from rows {order}").to_arrow_table().to_pylist()
+        rows = connection.sql(f"select {texts} from {schema}.t_versions where {where} order by _seq")
+        return list(rows.to_arrow_table().to_pylist())
 
 
-def run_matrix(service: Service, source: psycopg.Connection[Any], folder: Path, name: str) -> Matrix:
+def run_matrix(folder: Path) -> Matrix:
     """All types, all ways in."""
-    make_table(source)
-    metadata = reflect(source, "app", ["t"]).tables[TABLE]
-    settings = {"TargetMetadata": {"LobMaxSize": 102_400}, "FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"}}
-    arn = service.task(name, settings=settings)
-    service.run(arn)
-    before = source_texts(source, metadata)
-    change_rows(source)
-    after = source_texts(source, metadata)
-    changes = len([row for row in after if row >= FIRST[INSERT]]) + len([row for row in after if row < 1000])
-    # Counted in the files' footers: not every date fits into Python.
-    until(lambda: sum(pq.read_metadata(path).num_rows for path in service.files(name, "t", "2")) >= changes)
-    service.stop(arn)
-    loads = validated(service.files(name, "t", "LOAD"), metadata, folder / "loads", FileKind.LOAD)
-    logged = validated(service.files(name, "t", "2"), metadata, folder / "changes", FileKind.CDC)
-    service.client.delete_replication_task(ReplicationTaskArn=arn)
-    matrix = Matrix(types=len(all_types()), as_text=tuple(_as_text(metadata)))
-    _compare(matrix, LOAD, list(_read(loads, metadata)), before)
-    _compare(matrix, "change", list(_read(logged, metadata)), after)
-    after[FIRST[INSERT]]["c1"] = "0"
-    changed = Matrix()
-    _compare(changed, "change", list(_read(logged, metadata)), after)
-    matrix.control = changed.wrong
+    matrix = Matrix(types=len(all_types()))
+    with ToCurated(folder, ["t"]) as world:
+        make_table(world.source)
+        matrix.missing = tuple(sorted(missing_base_types(world.source)))
+        world.read_metadata()
+        metadata = world.tables[TABLE]
+        world.start()
+        world.ingest()
+        world.build()
+        before = source_texts(world.source, metadata)
+        change_rows(world.source)
+        after = source_texts(world.source, metadata)
+        world.captured()
+        world.ingest()
+        matrix.wrong += [world.quarantine.report(entry).text() for entry in world.quarantine.entries()]
+        world.build()
+        _count_rules(matrix, world.source, metadata)
+        _compare(matrix, LOAD, _read(world, metadata, "_op = 'L'"), before)
+        changes = _read(world, metadata, "_op in ('I', 'U')")
+        _compare(matrix, "change", changes, after)
+        _compare_written(matrix, world)
+        found = world.unequal(world.state())
+        matrix.wrong += [f"reconciliation: {table.to_json()}" for table in found.values()]
+        matrix.rows = len(after)
+        after[FIRST[INSERT]]["c1"] = "0"
+        changed = Matrix()
+        _compare(changed, "change", changes, after)
+        matrix.control = changed.wrong
+        world.stop()
+        world.source.execute("update app.t set c1 = 0 where id = %s", [FIRST[INSERT]])
+        matrix.reconciled_control = [
+            str(difference) for table in world.unequal(world.state()).values() for difference in table.differences
+        ]
     return matrix
 
 
-def _as_text(metadata: TableMetadata) -> Iterator[str]:
-    for column, name in zip(metadata.columns[2:], all_types(), strict=True):
-        if str(column.type) == "string":
-            yield name
+def _count_rules(matrix: Matrix, source: psycopg.Connection[Any], metadata: TableMetadata) -> None:
+    """The rule of each type, and the values that are null by it."""
+    (columns,) = postgres_columns(source, [metadata]).values()
+    for column in columns:
+        if column.name not in NOT_TYPES:
+            rule = normalisation(column)
+            matrix.rules[rule.name if rule else "equal bit for bit"] += 1
+            nulled = f"select count({quote(column.name)}) - count({source_text(column)}) from app.t"
+            ((count,),) = source.execute(nulled.encode()).fetchall()
+            matrix.nulled += count
+
+
+def _compare_written(matrix: Matrix, world: ToCurated) -> None:
+    """What curated has, against values written down by hand: they know of no rule."""
+    schema = warehouse_schema(SOURCE, SCHEMA, Layer.CURATED)
+    with open_warehouse(world.installation.environment.published_file) as connection:
+        for n, (name, literals, expected) in enumerate(TYPES):
+            for place in range(len(literals) if expected else 0):
+                keys = [first + place for way, first in FIRST.items() if way != TO_NULL]
+                query = f"select c{n} from {schema}.t where id in ({', '.join(map(str, keys))})"
+                found = [_plain(value) for (value,) in connection.execute(query).fetchall()]
+                wanted = [_plain(expected[place]) if expected else None] * len(keys)
+                matrix.written += len(found)
+                if found != wanted:
+                    matrix.wrong.append(f"{name}: {found!r}, written down is {wanted!r}")
+
+
+def _plain(value: Any) -> Any:
+    """Timestamps in UTC, without saying so: columns without a zone hold them so."""
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) and value.tzinfo else value
 
 
 def _compare(matrix: Matrix, way: str, rows: list[dict[str, Any]], wanted: dict[int, dict[str, str | None]]) -> None:

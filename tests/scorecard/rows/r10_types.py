@@ -1,35 +1,28 @@
-"""R10: every type of PostgreSQL, by load, insert, update and null: the value that arrives is the source's."""
+"""R10: every type of PostgreSQL, by load, insert, update and null: the value in curated is the source's."""
 
 from __future__ import annotations
 
-import psycopg
-
-from dms_assets.local_dms.postgres.source import SourceAddress
-from dms_assets.sample.postgres import EmbeddedPostgres
-from tests.local_dms.service import Service
-from tests.local_dms.type_matrix import missing_base_types, run_matrix
+from tests.local_dms.type_matrix import run_matrix
 from tests.local_dms.type_values import NULL_ONLY
 from tests.scorecard.figure import Budget, Outcome, Row
 
 
 def measure(budget: Budget) -> Outcome:
     """The whole matrix, in the reduced run too."""
-    with EmbeddedPostgres(budget.folder / "server" / "data") as postgres:
-        info = postgres.connection_info
-        address = SourceAddress(info.host, info.port, info.dbname, info.username, info.password)
-        with (
-            Service(budget.folder / "dms", address) as service,
-            psycopg.connect(address.uri(), autocommit=True) as source,
-        ):
-            source.execute("create schema app")
-            missing = missing_base_types(source)
-            matrix = run_matrix(service, source, budget.folder / "validated", "types")
+    matrix = run_matrix(budget.folder)
     values = matrix.cells.total()
+    rules = "; ".join(f"{count} types: {rule}" for rule, count in matrix.rules.most_common())
     return Outcome(
-        f"{len(matrix.wrong)} of {values:,} values wrong; {matrix.types} types, {len(matrix.as_text)} of them as the "
-        f"source's text, {len(NULL_ONLY)} without input (null only), {len(missing)} base types left out",
-        holds=not matrix.wrong and not missing,
-        observed={**matrix.cells, "a changed value is told": int(len(matrix.control) == 1)},
+        f"{len(matrix.wrong)} of {values:,} values wrong in curated, which reconciles ({matrix.rows} rows); "
+        f"{matrix.types} types, {len(NULL_ONLY)} of them without input (null only), {len(matrix.missing)} base types "
+        f"left out; {matrix.nulled} values null by a rule. {rules}",
+        holds=not matrix.wrong and not matrix.missing,
+        observed={
+            **matrix.cells,
+            "compared with values written by hand": matrix.written,
+            "a changed value is told": int(len(matrix.control) == 1),
+            "a change behind the platform's back is told": int(len(matrix.reconciled_control) == 1),
+        },
     )
 
 
