@@ -101,6 +101,7 @@ def _decoded(
         yield load_batch(
             output,
             record_columns(batch, len(columns)),
+            len(batch),
             moved_at=started if constant else now(),
             constant_time=constant,
             with_op=context.layout.op_in_load,

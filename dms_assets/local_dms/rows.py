@@ -73,10 +73,16 @@ def _batch(
 
 
 def load_batch(
-    output: Output, cells: Sequence[Cells], *, moved_at: datetime, constant_time: bool, with_op: bool, notes: Notes
+    output: Output,
+    cells: Sequence[Cells],
+    rows: int,
+    *,
+    moved_at: datetime,
+    constant_time: bool,
+    with_op: bool,
+    notes: Notes,
 ) -> pa.RecordBatch:
     """Rows of a full load. Sequence and position are empty; times are `moved_at`, a microsecond apart by row."""
-    rows = len(cells[0])
     micros = np.full(rows, round(moved_at.timestamp() * 1_000_000), np.int64)
     if not constant_time:
         micros += np.arange(rows)

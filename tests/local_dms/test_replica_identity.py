@@ -15,6 +15,7 @@ from tests.local_dms.service import Service, folded, until
 pytestmark = pytest.mark.postgres
 
 WITHIN_S = 10.0
+QUICK = {"CdcMinFileSize": 1}
 LOSSES = {
     "nothing": (
         "alter table app.t replica identity nothing",
@@ -25,11 +26,6 @@ LOSSES = {
         "alter table app.t drop constraint t_pkey",
         "alter table app.t add primary key (id)",
         "no primary key",
-    ),
-    "deferrable": (
-        "alter table app.t drop constraint t_pkey, add primary key (id) deferrable",
-        "alter table app.t drop constraint t_pkey, add primary key (id)",
-        "its primary key is deferrable",
     ),
     "index-gone": (
         "drop index app.t_other",
@@ -81,7 +77,7 @@ def test_a_table_that_loses_its_identity_harms_the_source_for_moments_and_says_s
 ) -> None:
     _make(source, loss)
     name = f"lost-{loss}"
-    arn = shared.task(name)
+    arn = shared.task(name, **QUICK)
     shared.run(arn)
     source.execute("insert into app.t values (100, 'before')")
     until(lambda: shared.changes(name, "t"))
@@ -129,7 +125,7 @@ def test_an_identity_lost_while_the_task_was_stopped_is_found_when_it_goes_on(
 ) -> None:
     _make(source)
     service = services()
-    arn = service.task("asleep")
+    arn = service.task("asleep", **QUICK)
     service.run(arn)
     service.stop(arn)
     source.execute(LOSSES["nothing"][0].encode())
@@ -168,12 +164,49 @@ def test_the_policy_to_stop_stops_the_task_once_the_source_is_free(
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
+def test_an_identity_that_changes_while_the_task_runs(shared: Service, source: psycopg.Connection[Any]) -> None:
+    """Each change is read by what the log has with it, between transactions and inside of one."""
+    source.execute("create table app.t (id integer primary key, note text, big text)")
+    source.execute("alter table app.t alter big set storage external")
+    source.execute("insert into app.t select g, 'row', repeat('x', 9000) from generate_series(1, 9) g")
+    source.execute("create unique index other on app.t (id) include (note)")
+    arn = shared.task("turns")
+    shared.run(arn)
+    source.execute("update app.t set note = 'default' where id = 1")
+    with source.transaction():
+        source.execute("update app.t set note = 'still default' where id = 2")
+        source.execute("alter table app.t replica identity full")
+        source.execute("update app.t set note = 'full' where id = 3")
+        source.execute("delete from app.t where id = 4")
+        source.execute("update app.t set id = 50 where id = 5")
+    source.execute("alter table app.t replica identity using index other")
+    source.execute("update app.t set note = 'index' where id = 6")
+    source.execute("update app.t set id = 70 where id = 7")
+    source.execute("alter table app.t replica identity default")
+    source.execute("delete from app.t where id = 8")
+    shared.stop(arn)
+    images = [(row["Op"], row["id"], row["note"], row["big"] is not None) for row in shared.changes("turns", "t")]
+    assert images == [
+        ("U", 1, "default", False),
+        ("U", 2, "still default", False),
+        ("U", 3, "full", True),
+        ("D", 4, "row", True),
+        ("D", 5, "row", True),
+        ("I", 50, "row", True),
+        ("U", 6, "index", False),
+        *(("D", 7, None, False), ("I", 70, "row", False)),
+        ("D", 8, None, False),
+    ]
+    assert _state(shared, arn, "t") == "Table completed"
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
 def test_a_log_of_inserts_becomes_a_table_when_it_has_a_key_and_is_reloaded(
     shared: Service, source: psycopg.Connection[Any]
 ) -> None:
     source.execute("create table app.t (id integer not null, note text)")
     source.execute("insert into app.t values (1, 'row'), (2, 'row')")
-    arn = shared.task("grown")
+    arn = shared.task("grown", **QUICK)
     shared.run(arn)
     assert _told(shared, "no usable primary key (no primary key): only its inserts are captured")
     source.execute("alter table app.t add primary key (id)")
@@ -193,7 +226,7 @@ def test_an_identity_lost_while_a_first_load_runs_is_not_forgotten_by_its_end(
     limited: Service, tables: psycopg.Connection[Any]
 ) -> None:
     tables.execute("select pg_advisory_lock(%s)", [GATE])
-    arn = limited.task("early")
+    arn = limited.task("early", **QUICK)
     limited.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
     until(lambda: limited.statistics(arn).get("slow", {}).get("TableState") == "Full load")
     tables.execute(LOSSES["nothing"][0].encode())
