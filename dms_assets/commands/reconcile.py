@@ -87,8 +87,6 @@ def _reconcile(spec: SourceSpec, names: Sequence[TableName], home: Path, timeout
     from dms_assets.metadata.source_connection import SourceUnreachableError  # noqa: PLC0415
     from dms_assets.model.engine import EngineNotSupportedError  # noqa: PLC0415
     from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciler  # noqa: PLC0415 heavy
-    from dms_assets.reconcile.comparable_text import NoComparisonError  # noqa: PLC0415
-    from dms_assets.reconcile.postgres_columns import SourceChangedError  # noqa: PLC0415
 
     try:
         return Reconciler(Installation(Environment(home=home)), spec, _say, Limits(timeout_s=timeout)).run(names)
@@ -96,8 +94,6 @@ def _reconcile(spec: SourceSpec, names: Sequence[TableName], home: Path, timeout
         SourceUnreachableError,
         SecretNotFoundError,
         EngineNotSupportedError,
-        SourceChangedError,
-        NoComparisonError,
     ) as error:
         raise _CannotCompareError(str(error)) from error
 

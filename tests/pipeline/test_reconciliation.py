@@ -23,8 +23,8 @@ from dms_assets.installation import Installation
 from dms_assets.lake.task_memory import PollStore, StreamStore
 from dms_assets.metadata.source_connection import SourceUnreachableError
 from dms_assets.model.landed_file import cdc_file_name
-from dms_assets.model.names import Layer, quote
-from dms_assets.model.source_spec import Schedule, SourceSpec
+from dms_assets.model.names import Layer, TableName, quote
+from dms_assets.model.source_spec import Schedule, SourceSpec, TableSpec
 from dms_assets.model.task_state import TABLE_COMPLETED, TABLE_ERROR, TaskState
 from dms_assets.model.watermark import COMMIT_TO_VISIBLE, LogReading, Note
 from dms_assets.pipeline.keys import table_key
@@ -311,6 +311,28 @@ def test_a_source_that_is_down_stores_nothing(bench: Bench) -> None:
     with pytest.raises(SourceUnreachableError, match="cannot be reached as user"):
         bench.reconcile()
     assert ReconciliationStore(bench.installation.state, "shop").tables() == []
+
+
+@pytest.mark.parametrize("big_rows", [1_000_000, 1], ids=["every row", "digests"])
+def test_a_table_that_the_source_has_otherwise_stops_no_other(bench: Bench, big_rows: int) -> None:
+    gone = replace(PERSON, name=TableName("app", "gone"))
+    bench.installation.versions("shop").record(gone, datetime.now(UTC))
+    spec = bench.spec.model_copy(update={"tables": (*bench.spec.tables, TableSpec(name="gone"))})
+
+    def pause(_: float) -> None:
+        bench.cover()
+
+    reconciler = Reconciler(bench.installation, spec, bench.said.append, Limits(big_rows=big_rows), pause)
+    absent, person = (found.result for found in reconciler.run([gone.name, PERSON.name]))
+    assert person.equal
+    assert not absent.compared
+    assert absent.reason is not None
+    assert "the source has no column id" in absent.reason
+    bench.source("alter table app.person rename name to called")
+    person = bench.reconcile(big_rows=big_rows).result
+    assert not person.compared
+    assert person.reason is not None
+    assert "no column name" in person.reason
 
 
 def test_history_keeps_the_newest_results(bench: Bench) -> None:

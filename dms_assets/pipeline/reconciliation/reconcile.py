@@ -26,11 +26,12 @@ from dms_assets.pipeline.reconciliation.rounds import Reconciled, TableWork
 from dms_assets.pipeline.reconciliation.store import ReconciliationStore
 from dms_assets.pipeline.reconciliation.wait import wait_until_curated
 from dms_assets.reconcile.at_instant import big_tables
+from dms_assets.reconcile.comparable_text import NoComparisonError, source_text
 from dms_assets.reconcile.compare import WarehouseNotReadableError, open_warehouse
 from dms_assets.reconcile.digests import Digests, source_digests
-from dms_assets.reconcile.postgres_columns import postgres_columns
+from dms_assets.reconcile.postgres_columns import SourceChangedError, postgres_columns
 from dms_assets.reconcile.result import ReconciliationResult
-from dms_assets.reconcile.source_state import SourceState, read_source, source_snapshot
+from dms_assets.reconcile.source_state import SourceSnapshot, SourceState, read_source, source_snapshot
 
 TIMEOUT_S = 300.0
 """How long one instant is waited for."""
@@ -68,8 +69,8 @@ class Reconciler:
     def run(self, names: Sequence[TableName]) -> list[Reconciled]:
         """Compare some tables and store the results, in the order given.
 
-        Raises SourceUnreachableError, SecretNotFoundError, EngineNotSupportedError, NoComparisonError or
-        SourceChangedError; then nothing is stored.
+        A table that the source has no more, or not as its metadata says, is not compared, and says so. Raises
+        SourceUnreachableError, SecretNotFoundError or EngineNotSupportedError; then nothing is stored.
         """
         if self.spec.engine is not Engine.POSTGRES:
             raise EngineNotSupportedError(self.spec.engine, "reconciliation", [Engine.POSTGRES])
@@ -91,10 +92,11 @@ class Reconciler:
         scratch.mkdir(parents=True, exist_ok=True)
         # The folder holds values of the source: only this user can read it, and it goes when the round ends.
         with tempfile.TemporaryDirectory(prefix="reconcile-", dir=scratch) as folder:
-            names = [work.table.name for work in works]
-            self.say(f"instant {number}: reading {len(names)} tables of source {self.spec.name}")
+            self.say(f"instant {number}: reading {len(works)} tables of source {self.spec.name}")
             reading = self._read(works, Path(folder))
             at = reading.state.at
+            works = [work for work in works if not work.done]
+            names = [work.table.name for work in works]
             found = wait_until_curated(
                 self.installation,
                 self.spec,
@@ -125,10 +127,11 @@ class Reconciler:
             password=credentials["password"],
             application_name="dms-assets reconcile",
         )
-        rows = [work for work in works if not work.by_digest]
         digests = {}
         try:
             with source_snapshot(dsn) as snapshot:
+                works = [work for work in works if _is_readable(snapshot, work)]
+                rows = [work for work in works if not work.by_digest]
                 conditions = {work.table.name: work.condition for work in rows}
                 only = {name: condition for name, condition in conditions.items() if condition is not None}
                 state = read_source(dsn, snapshot, [work.table for work in rows], folder, only)
@@ -159,3 +162,14 @@ class Reconciler:
         reason = "no metadata of the table; materialise its metadata asset first"
         now = datetime.now(UTC)
         return Reconciled(ReconciliationResult(name, now, now, compared=False, reason=reason))
+
+
+def _is_readable(snapshot: SourceSnapshot, work: TableWork) -> bool:
+    """Whether the source has the table as its metadata says; if not, it is given up, and the others go on."""
+    try:
+        for column in postgres_columns(snapshot.connection, [work.table])[work.table.name]:
+            source_text(column)
+    except (SourceChangedError, NoComparisonError) as error:
+        work.give_up(snapshot.at, str(error))
+        return False
+    return True
