@@ -55,7 +55,7 @@ def kill_postmasters(home: Path, times: int, seed: int) -> Redelivery:
     slowest = 0.0
     with driven(home) as system:
         system.load()
-        with Ticking(lambda: system.postgres.dsn, pause_s=0.5, rate=25.0) as ticking:
+        with Ticking(lambda: system.postgres.dsn, seed=seed, pause_s=0.5, rate=25.0) as ticking:
             for number in range(times):
                 _work(ticking, rng.uniform(0.5, 2.5))
                 if number % DIES_TOO_EVERY == 0:

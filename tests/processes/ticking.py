@@ -17,10 +17,14 @@ _BURST_S = 4.0
 
 
 class Ticking:
-    """Bursts of the sample workload at a rate (transactions a second) with pauses; `dsn` is asked before each."""
+    """Bursts of the sample workload at a rate (transactions a second) with pauses; `dsn` is asked before each.
 
-    def __init__(self, dsn: Callable[[], str], *, pause_s: float = 15.0, rate: float = 3.0) -> None:
-        self._dsn, self._pause_s, self._rate = dsn, pause_s, rate
+    What a burst does follows from `seed` and its number.
+    """
+
+    def __init__(self, dsn: Callable[[], str], *, seed: int, pause_s: float = 15.0, rate: float = 3.0) -> None:
+        self._dsn, self._seed, self._pause_s, self._rate = dsn, seed, pause_s, rate
+        self._bursts = 0
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._guarded, name="ticking", daemon=True)
@@ -60,7 +64,9 @@ class Ticking:
 
     def _burst(self) -> None:
         # Another seed each time: the same keys again would only conflict.
-        workload = Workload(self._dsn(), CommitGate(), sessions=2, rate=self._rate, seed=time.time_ns())
+        self._bursts += 1
+        seed = self._seed * 1_000_000 + self._bursts
+        workload = Workload(self._dsn(), CommitGate(), sessions=2, rate=self._rate, seed=seed)
         with workload:
             ends = time.monotonic() + _BURST_S
             while time.monotonic() < ends and not self._stop.wait(0.1):

@@ -27,7 +27,7 @@ def measure(budget: Budget) -> Outcome:
         stack.json("sync")
         refused = stack.command("dev")
         ends: dict[str, int] = {}
-        with second_daemon(stack) as log, Ticking(lambda: stack.dsn, pause_s=5.0):
+        with second_daemon(stack) as log, Ticking(lambda: stack.dsn, seed=budget.seed, pause_s=5.0):
             for _ in range(ROUNDS):
                 for status, count in ended(stack, manual_runs(stack, MANUAL)).items():
                     ends[status] = ends.get(status, 0) + count
@@ -47,6 +47,7 @@ def measure(budget: Budget) -> Outcome:
                 "runs cancelled half way": cancelled == "CANCELED",
                 "second stacks refused": refused.returncode != 0 and "already run by process" in refused.stderr,
             },
+            seeds=[budget.seed],
         )
 
 

@@ -28,12 +28,12 @@ def zombies(budget: Budget) -> list[Zombie]:
     return found
 
 
-def matrix(home: Path) -> tuple[list[Recovery], str, bool]:
+def matrix(home: Path, seed: int) -> tuple[list[Recovery], str, bool]:
     """All kills on one stack, then the proof: in words, and whether it holds."""
     with RunningStack(home) as stack:
         stack.json("sync")
         marks = [f"K{number:03d}" for number in range(len(MATRIX))]
-        with Ticking(lambda: stack.dsn):
+        with Ticking(lambda: stack.dsn, seed=seed):
             found = [strike(stack, victim, mark) for victim, mark in zip(MATRIX, marks, strict=True)]
         proof = prove(stack)
         lost = set(marks) - stack.curated_regions()
@@ -51,7 +51,7 @@ def measure(budget: Budget) -> Outcome:
     told = f"{effective} of {len(risen)} zombies had an effect"
     if budget.quick:
         return Outcome(told, holds=not effective, observed=observed)
-    recoveries, proof, proved = matrix(budget.folder / "home")
+    recoveries, proof, proved = matrix(budget.folder / "home", budget.seed)
     faults = [recovery for recovery in recoveries if recovery.victim != NOTHING]
     observed |= {f"{recovery.victim} killed": recovery.killed for recovery in faults}
     observed["runs cut off"] = sum(recovery.runs_cut for recovery in faults)
@@ -61,6 +61,7 @@ def measure(budget: Budget) -> Outcome:
         f"{'; '.join(map(str, recoveries))}; {orphans} orphans; {proof}; {told}",
         holds=proved and not effective and not orphans and slowest < WITHIN_S,
         observed=observed,
+        seeds=[budget.seed],
     )
 
 
