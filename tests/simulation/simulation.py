@@ -69,9 +69,8 @@ def _do(world: World, step: Step) -> bool:
 
 def _checkpoint(world: World, plan: Plan, number: int) -> None:
     if world.altered:
-        # Files of the form before are taken in by the metadata before; those of the new one wait for theirs.
+        # Files of both forms wait now, and some of the new one are in quarantine.
         _captured(world)
-        world.drain(held=True)
         world.read_metadata()
         world.record()
     _arrive(world)

@@ -34,7 +34,7 @@ def measure(budget: Budget) -> Outcome:
     counts: Counter[str] = Counter()
     seeds: list[int] = []
     failed: list[SeedResult] = []
-    wanted, length, checkpoints = (2, 60, 1) if budget.quick else (WANTED, 300, 3)
+    wanted, length, checkpoints = (2, 60, 1) if budget.quick else (WANTED, 200, 2)
     for result in run_seeds(
         budget.seed, wanted, length, budget.folder, jobs=2, seconds=budget.seconds, checkpoints=checkpoints
     ):

@@ -37,7 +37,7 @@ ROW = Row(
     "R14",
     "Soak: one-minute cycles of a day, as many as the budget allows",
     "Local DMS < 1 MB in 100 cycles, open files flat (4), retained log < 64 MB, curated equals the source",
-    480,
+    300,
     None,
     measure,
 )
