@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.system, pytest.mark.timeout(600)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_curated_equals_the_source_at_every_recorded_instant(seed: int, tmp_path: Path) -> None:
-    counts = run(make_plan(seed), tmp_path)
+    counts = run(make_plan(seed, 150, 1), tmp_path)
     for needed in (Do.COMMIT, Do.UPDATE, Do.MOVE, Do.DELETE, Do.RECORD, Do.CHECKPOINT, "batches", "rows"):
         assert counts[needed], f"a simulation without any '{needed}' proves nothing of it"
 
