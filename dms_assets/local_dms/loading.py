@@ -62,8 +62,9 @@ def load_at(context: TaskContext, table: SourceTable, snapshot: str, started: da
         return False
     ended = now().timestamp()
     with context.store.transaction():
-        # Rows of a table that lost its identity meanwhile are rows of one that does not flow.
-        lost = LOST_MEMBER in context.store.table(context.arn, table.name)
+        # A table that was given up while it was read (dropped, or its identity lost) does not flow: it stays so.
+        statistics = context.store.table(context.arn, table.name)
+        lost = LOST_MEMBER in statistics or statistics["TableState"] == ERROR
         state = ERROR if lost else COMPLETED
         context.store.update_table(context.arn, table.name, TableState=state, FullLoadRows=rows, FullLoadEndTime=ended)
     return not lost

@@ -92,7 +92,7 @@ class TableWatch:
         for oid, reason in unnamed(connection, published).items():
             if oid in stream.tables:
                 self._let_go(connection, stream, oid, reason)
-        self._find_dropped(connection, stream)
+        self._find_dropped(connection)
 
     def _let_go(self, connection: psycopg.Connection[Any], stream: StreamState, oid: int, reason: str) -> None:
         """Unpublish a table, and suspend it before that counts: a kill in between must not leave it flowing."""
@@ -115,8 +115,12 @@ class TableWatch:
             return
         self._give_up(TableError(name, lost_message(reason)))
 
-    def _find_dropped(self, connection: psycopg.Connection[Any], stream: StreamState) -> None:
+    def _find_dropped(self, connection: psycopg.Connection[Any]) -> None:
+        # States first: a reload makes a new table known before the state says that it is loaded.
         states = self._states()
+        stream = self._context.store.stream(self._context.arn)
+        if stream is None:
+            return
         known = {oid: name for oid, (name, _) in stream.tables.items()}
         latest = {name: oid for oid, name in known.items()}
         asked = [oid for name, oid in latest.items() if states.get(name, ERROR) != ERROR]

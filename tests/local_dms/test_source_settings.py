@@ -93,6 +93,15 @@ def test_defaults_of_database_and_role_do_not_change_values(
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
+def test_a_source_ends_sessions_of_a_host_that_is_gone(address: SourceAddress) -> None:
+    """As soon as Local DMS gives up a silent source: not after the hours that systems take by default."""
+    shown = {"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+    with address.connect() as connection, address.connect_replication() as replication:
+        for name, value in {**shown, "tcp_user_timeout": "30000"}.items():
+            assert connection.execute(f"show {name}".encode()).fetchone() == (value,)
+            assert replication.exec_(f"show {name}".encode()).get_value(0, 0) == value.encode()
+
+
 def test_a_label_that_is_added_while_changes_flow(shared: Service, source: psycopg.Connection[Any]) -> None:
     source.execute("create type app.mood as enum ('calm', 'angry')")
     source.execute("create table app.t (id integer primary key, mood app.mood, moods app.mood[])")
