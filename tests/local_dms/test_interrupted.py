@@ -91,3 +91,23 @@ def test_a_transaction_of_several_files_killed_between_them(
     assert len({tuple(row.values()) for row in changes}) == whole
     assert folded(service.loads("cut", "t"), changes) == _rows(source, "t")
     assert len({pq.read_table(path).column("dms_timestamp")[0].as_py() for path in service.files("cut", "t", "2")}) == 1
+
+
+def test_a_resume_reads_the_log_only_and_needs_no_right_to_read_the_tables(
+    limited: Service, tables: psycopg.Connection[Any]
+) -> None:
+    arn = limited.task("unread")
+    limited.run(arn)
+    limited.stop(arn)
+    before = limited.files("unread", "t")
+    tables.execute("revoke select on app.t, app.slow from loader")
+    assert tables.execute("select has_table_privilege('loader', 'app.t', 'select')").fetchone() == (False,)
+    tables.execute("update app.t set note = 'while stopped' where id = 1")
+    limited.run(arn, "resume-processing")
+    tables.execute("update app.t set note = 'later' where id = 2")
+    limited.stop(arn)
+    assert [row["note"] for row in limited.changes("unread", "t")] == ["while stopped", "later"]
+    assert limited.files("unread", "t", "LOAD") == before
+    assert not any(one["FullLoadReloaded"] for one in limited.statistics(arn).values())
+    assert folded(limited.loads("unread", "t"), limited.changes("unread", "t")) == _rows(tables, "t")
+    limited.client.delete_replication_task(ReplicationTaskArn=arn)
