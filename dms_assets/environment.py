@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+QUIET = {"DAGSTER_DISABLE_TELEMETRY": "yes", "DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+"""Variables that keep Dagster and dbt from telling anybody of their use."""
 LANDING_BUCKET = "landing"
 
 
@@ -136,7 +138,5 @@ class Environment:
             "DMS_ASSETS_HOME": str(self.root),
             "DMS_ASSETS_WAREHOUSE": str(self.warehouse_file),
             "DAGSTER_HOME": str(self.dagster_home),
-            "DAGSTER_DISABLE_TELEMETRY": "yes",
-            "DO_NOT_TRACK": "1",
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            **QUIET,
         }

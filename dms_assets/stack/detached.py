@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dms_assets.environment import QUIET
 from dms_assets.stack.process import log_tail
 from dms_assets.stack.shutdown import bring_down
 from dms_assets.stack.stack_file import StackFile, StackState, read_stack_file
@@ -33,7 +34,7 @@ def start_detached(home: Path, arguments: Sequence[str], timeout_s: float, say: 
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     log.parent.mkdir(exist_ok=True)
     # The secret is stored by now; an address with a password does not stay in the environment of a process.
-    environment = {name: value for name, value in os.environ.items() if name != SOURCE_URL_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != SOURCE_URL_VARIABLE} | QUIET
     with log.open("ab") as output:
         begin = output.tell()
         process = subprocess.Popen(

@@ -37,6 +37,9 @@ class Seen:
 
     def _look(self, process: psutil.Process, secrets: list[str]) -> None:
         name, line = process.name(), " ".join(process.cmdline())
+        if not line:
+            # It is ending: its memory, which holds line and variables, is gone already.
+            return
         found = [(one.laddr, one.raddr) for one in process.net_connections(kind="inet")]
         # The reader of untrusted files has no environment, on purpose, and neither Dagster nor dbt in it.
         speaks = "python" in name and _READER not in line
@@ -48,7 +51,7 @@ class Seen:
         if any(secret in line for secret in secrets):
             self.wrong.add(f"a secret on the command line of {name}")
         if variables is not None and talkative(variables):
-            self.wrong.add(f"{name} may send telemetry: {talkative(variables)}")
+            self.wrong.add(f"{line[:200]} may send telemetry: {talkative(variables)}")
         elif variables is not None:
             self.quiet.add(process.pid)
 

@@ -36,7 +36,7 @@ ROW = Row(
     "R9",
     "Names that hurt: injections, collisions that are not told, values under another name",
     "0 in 500 schemas",
-    480,
+    600,
     25,
     measure,
 )
