@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -44,10 +44,14 @@ WRITES = {"PUT", "DELETE", "POST"}
 
 @dataclass
 class Weather:
-    """The share of requests that meets a fault, by fault; the next requests that surely meet one come first."""
+    """The share of requests that meets a fault, by fault; the next requests that surely meet one come first.
+
+    `due` are faults that the first requests they fit to meet, one in three: a short spell has all of them.
+    """
 
     shares: dict[S3Fault, float] = field(default_factory=dict)
     next: list[S3Fault] = field(default_factory=list)
+    due: list[S3Fault] = field(default_factory=list)
 
 
 class _Server(ThreadingHTTPServer):
@@ -85,19 +89,23 @@ class FaultyS3:
         self._thread.join()
 
     @contextmanager
-    def planted(self, shares: dict[S3Fault, float]) -> Iterator[None]:
+    def planted(self, shares: dict[S3Fault, float], due: Iterable[S3Fault] = ()) -> Iterator[None]:
         """Inside, requests meet faults by chance."""
-        self.weather.shares = shares
+        self.weather.shares, self.weather.due = shares, list(due)
         try:
             yield
         finally:
-            self.weather.shares = {}
+            self.weather.shares, self.weather.due = {}, []
 
     def fault(self, method: str, headers: Any) -> S3Fault | None:
         """What this request meets; only what S3 answers to such a request."""
         with self._lock:
             if self.weather.next:
                 return self.weather.next.pop(0)
+            for fault in self.weather.due:
+                if _fits(fault, method, headers) and self._random.random() < 1 / 3:
+                    self.weather.due.remove(fault)
+                    return fault
             for fault, share in self.weather.shares.items():
                 if _fits(fault, method, headers) and self._random.random() < share:
                     return fault
