@@ -200,11 +200,10 @@ class ToCurated:
         except BreakingSchemaError as error:
             self.stopped[name] = str(error)
 
-    def build(self, only: Collection[TableName] | None = None) -> None:
+    def build(self) -> None:
         """The models of tables that have something new and are not held. Raises DbtFailedError if one fails."""
-        wanted = self._unbuilt if only is None else self._unbuilt & set(only)
+        wanted, self._unbuilt = self._unbuilt, set()
         models = [model for model in read_catalogue(self.target).models if {name for _, name in model.tables} & wanted]
-        self._unbuilt -= wanted
         for result in build_models(self.installation, [self.spec], self.target, models, _LOG).results:
             result.raise_for_failures()
 

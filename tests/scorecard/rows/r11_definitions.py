@@ -25,7 +25,7 @@ ROW = Row(
     "R11",
     "Changes of definitions between and inside transactions and while down, as far as curated",
     "0 values under a wrong column, every rewrite flagged, all repaired by a reload",
-    150,
+    200,
     40,
     measure,
 )
