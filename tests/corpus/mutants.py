@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow as pa
@@ -117,7 +118,7 @@ def judge(group: Sequence[Mutant], folder: Path) -> Iterator[tuple[Mutant, str]]
             elif verdict.reason is not None:
                 yield mutant, verdict.reason.value
             else:
-                own = rows_of.filter(pc.equal(rows_of["_file"], task.identity.key)) if rows_of else None
+                own = rows_of.filter(pc.equal(rows_of["_file"], pa.scalar(task.identity.key))) if rows_of else None
                 yield mutant, _wrong(mutant, own) or "accepted"
 
 
@@ -147,7 +148,7 @@ def _wrong(mutant: Mutant, own: pa.Table | None) -> str | None:
     return None
 
 
-def _plain(column: pa.ChunkedArray) -> list[object]:
+def _plain(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.int64()).cast(pa.timestamp("us")).to_pylist()
     return column.to_pylist()

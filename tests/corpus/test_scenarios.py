@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ __all__ = ["worker", "world"]
 FIRST = "20260101-000000001.parquet"
 
 
-def _load(**columns: object) -> pa.Table:
+def _load(**columns: Any) -> pa.Table:
     return load_table(rows(3, **columns))
 
 
@@ -117,7 +118,7 @@ def test_rows_without_end_are_stopped_by_the_clock(tmp_path: Path) -> None:
     assert own.table_rows() == [("I", 1)]
 
 
-def _constant(count: int) -> dict[str, pa.Array]:
+def _constant(count: int) -> dict[str, Any]:
     return {name: pa.concat_arrays([array] * count) for name, array in rows(1).items()}
 
 

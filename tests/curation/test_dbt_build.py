@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -67,12 +68,12 @@ class Source:
                 create_source_views(connection, SOURCE, table, self.pinned[name], at=NOW)
         return build(self.target, select or ["*"], full_refresh=full_refresh)
 
-    def rows(self, sql: str) -> Counter[tuple[object, ...]]:
+    def rows(self, sql: str) -> Counter[tuple[Any, ...]]:
         with duckdb.connect(str(self.target.warehouse), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             return Counter(normal(row) for row in connection.execute(sql).fetchall())
 
-    def relation(self, table: str, suffix: str = "") -> Counter[tuple[object, ...]]:
+    def relation(self, table: str, suffix: str = "") -> Counter[tuple[Any, ...]]:
         return self.rows(f"from {quote(f'{SOURCE}_app_curated')}.{quote(table + suffix)}")
 
 

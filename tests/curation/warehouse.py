@@ -16,14 +16,13 @@ from dms_assets.model.table_metadata import TableMetadata
 from tests.curation.rendered import Rendered
 from tests.strategies.change_log import validated_table
 
-_LOADS_SCHEMA = pa.schema(
-    [
-        ("load_id", pa.string()),
-        ("stream", pa.int64()),
-        ("boundary_at", pa.timestamp("us", tz="UTC")),
-        ("boundary_seq", pa.string()),
-    ]
-)
+_LOADS_TYPES: dict[str, pa.DataType] = {
+    "load_id": pa.string(),
+    "stream": pa.int64(),
+    "boundary_at": pa.timestamp("us", tz="UTC"),
+    "boundary_seq": pa.string(),
+}
+_LOADS_SCHEMA = pa.schema(_LOADS_TYPES)
 
 
 class Warehouse:

@@ -27,8 +27,8 @@ def _select(action: str, table: str, schema: str = "s") -> dict[str, Any]:
     return {"rule-type": "selection", "rule-action": action, "object-locator": locator}
 
 
-def _transform(action: str, target: str = "column", **parts: Any) -> dict[str, Any]:
-    rule = {"rule-type": "transformation", "rule-action": action, "rule-target": target, "object-locator": ANY}
+def _transform(action: str, target: str = "column", located: dict[str, str] = ANY, **parts: Any) -> dict[str, Any]:
+    rule = {"rule-type": "transformation", "rule-action": action, "rule-target": target, "object-locator": located}
     return {**rule, **parts}
 
 
@@ -70,10 +70,10 @@ def test_exclude_wins_and_explicit_is_exact() -> None:
 def test_columns_are_removed_renamed_and_added() -> None:
     parsed = _parse(
         _select("include", "%"),
-        _transform("remove-column", **{"object-locator": {**ANY, "column-name": "photo%"}}),
-        _transform("convert-lowercase", **{"object-locator": {**ANY, "column-name": "%"}}),
+        _transform("remove-column", located={**ANY, "column-name": "photo%"}),
+        _transform("convert-lowercase", located={**ANY, "column-name": "%"}),
         _transform("convert-lowercase", "table"),
-        _transform("rename", "schema", value="target", **{"object-locator": {"schema-name": "s"}}),
+        _transform("rename", "schema", located={"schema-name": "s"}, value="target"),
         _transform("add-column", value="seq", expression="$AR_H_CHANGE_SEQ"),
     )
     table = parsed.apply(TableName("s", "Big"), ["Id", "photograph", "NAME"])

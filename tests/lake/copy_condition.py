@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 
 class _Body:
@@ -26,7 +27,7 @@ def honour_copy_condition(client: Any) -> None:
             return None
         text = wanted.decode() if isinstance(wanted, bytes) else wanted
         source = request.headers["x-amz-copy-source"]
-        bucket, _, key = unquote(source.decode() if isinstance(source, bytes) else source).lstrip("/").partition("/")
+        bucket, key = unquote(source.decode() if isinstance(source, bytes) else source).lstrip("/").split("/", 1)
         found = {
             entry["Key"]: entry["ETag"].strip('"')
             for entry in client.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", [])
@@ -34,6 +35,6 @@ def honour_copy_condition(client: Any) -> None:
         if key not in found or found[key] == text.strip('"'):
             return None
         body = b"<Error><Code>PreconditionFailed</Code><Message>copy source</Message></Error>"
-        return AWSResponse(request.url, 412, {"Content-Type": "application/xml"}, _Body(body))
+        return AWSResponse(request.url, 412, HTTPHeaders.from_dict({"Content-Type": "application/xml"}), _Body(body))
 
     client.meta.events.register("before-send.s3.CopyObject", check)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Transaction
 
-from dms_assets.lake import validated_table
 from dms_assets.lake.validated_table import UnknownCommitError
 from tests.lake.world import World, cdc_table, event_counts, folder_world, load_table, rows
 
@@ -72,7 +72,7 @@ def test_a_commit_that_another_overtook_begins_again(world: World, monkeypatch: 
     world.ingest()
     world.land(CDC_1, cdc_table(rows(1, first=2)))
     other = folder_world(world.home, world.worker, state=world.state, streams=world.streams)
-    commit = validated_table.Transaction.commit_transaction
+    commit = Transaction.commit_transaction
     overtaken: list[int] = []
 
     def overtake(transaction: Any) -> Any:
@@ -81,7 +81,7 @@ def test_a_commit_that_another_overtook_begins_again(world: World, monkeypatch: 
             other.ingest()
         return commit(transaction)
 
-    monkeypatch.setattr(validated_table.Transaction, "commit_transaction", overtake)
+    monkeypatch.setattr(Transaction, "commit_transaction", overtake)
     outcome = world.ingest()
     assert overtaken
     assert outcome.attempts == 2
@@ -137,7 +137,7 @@ def test_another_workers_commit_of_the_same_files_is_not_taken_for_ones_own(
 def test_a_loser_leaves_the_winners_announcement_alone(loaded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The winner is killed before the ledger; the loser, who had the same files, must not take its rows away."""
     other = folder_world(loaded.home, loaded.worker, state=loaded.state, streams=loaded.streams)
-    commit = validated_table.Transaction.commit_transaction
+    commit = Transaction.commit_transaction
     overtaken: list[str] = []
 
     def die(name: str) -> None:
@@ -152,7 +152,7 @@ def test_a_loser_leaves_the_winners_announcement_alone(loaded: World, monkeypatc
                 other.ingest()
         return commit(transaction)
 
-    monkeypatch.setattr(validated_table.Transaction, "commit_transaction", overtake)
+    monkeypatch.setattr(Transaction, "commit_transaction", overtake)
     outcome = loaded.ingest()
     assert overtaken
     assert (outcome.attempts, outcome.committed) == (2, False)

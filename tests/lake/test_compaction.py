@@ -10,8 +10,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Transaction
 
-from dms_assets.lake import compaction, validated_table
+from dms_assets.lake import compaction
 from dms_assets.lake.compaction import RewrittenRowsError, compact
 from dms_assets.lake.orphans import sweep_orphans
 from dms_assets.lake.removed import Removed
@@ -101,7 +102,7 @@ def test_a_reader_of_an_older_snapshot_keeps_its_files_until_nobody_knows_it(bus
 
 def test_a_batch_in_flight_begins_again(busy: World, monkeypatch: pytest.MonkeyPatch) -> None:
     busy.land("20260101-000000009.parquet", with_age(1, first=300, seq=90))
-    commit = validated_table.Transaction.commit_transaction
+    commit = Transaction.commit_transaction
     compacted: list[Removed] = []
 
     def overtaken(transaction: Any) -> Any:
@@ -110,7 +111,7 @@ def test_a_batch_in_flight_begins_again(busy: World, monkeypatch: pytest.MonkeyP
             compacted.append(run(busy))
         return commit(transaction)
 
-    monkeypatch.setattr(validated_table.Transaction, "commit_transaction", overtaken)
+    monkeypatch.setattr(Transaction, "commit_transaction", overtaken)
     outcome = busy.ingest()
     assert compacted[1].count == 5
     assert (outcome.attempts, outcome.batch, outcome.rows) == (2, 6, 1)

@@ -17,7 +17,7 @@ from tests.local_dms.service import Service, folded, mappings, until
 
 pytestmark = pytest.mark.postgres
 
-QUICK = {"CdcMinFileSize": 1}
+QUICK: dict[str, Any] = {"CdcMinFileSize": 1}
 
 
 def _ask(service: Service, arn: str, *tables: str) -> None:

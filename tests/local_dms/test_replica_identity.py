@@ -15,7 +15,7 @@ from tests.local_dms.service import Service, folded, until
 pytestmark = pytest.mark.postgres
 
 WITHIN_S = 10.0
-QUICK = {"CdcMinFileSize": 1}
+QUICK: dict[str, Any] = {"CdcMinFileSize": 1}
 LOSSES = {
     "nothing": (
         "alter table app.t replica identity nothing",

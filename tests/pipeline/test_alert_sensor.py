@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -30,6 +31,9 @@ from tests.pipeline.alert_world import LANDING, MART, VALIDATED, T, U, World
 
 CALM = timedelta(minutes=3)
 MART_NAME = "team_x/derived/mart"
+RUNNING: dict[str, Any] = {"task status": "running"}
+MISSING: dict[str, Any] = {"task status": "missing"}
+FAILED: dict[str, Any] = {"task status": "failed"}
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -168,8 +172,9 @@ def test_a_stopped_task_is_one_cause_and_a_suspended_table_another(quick: World)
 
     def captured(trouble: Trouble | None, status: str, *names: object) -> None:
         for name in names:
-            told = {"trouble": trouble.value, "remedy": "x"} if trouble else {}
-            quick.evaluate(LANDING[name], CAPTURE_CHECK, passed=trouble is None, **{"task status": status}, **told)  # type: ignore[index]
+            told: dict[str, Any] = {"trouble": trouble.value, "remedy": "x"} if trouble else {}
+            told["task status"] = status
+            quick.evaluate(LANDING[name], CAPTURE_CHECK, passed=trouble is None, **told)  # type: ignore[index]
 
     task = task_identifier("src")
     captured(Trouble.TASK_NOT_RUNNING, "stopped", T, U)
@@ -201,15 +206,13 @@ def test_stale_tables_are_one_cause_a_layer(world: World) -> None:
 def test_an_evaluation_of_an_earlier_release_is_a_check_like_any(quick: World) -> None:
     quick.evaluate(LANDING[T], CAPTURE_CHECK, passed=False, remedy="start it")
     assert quick.look() == [("new", f"src/landing/s/t:{CAPTURE_CHECK}")]
-    quick.evaluate(LANDING[T], CAPTURE_CHECK, passed=True, **{"task status": "running"})
+    quick.evaluate(LANDING[T], CAPTURE_CHECK, passed=True, **RUNNING)
     assert quick.look() + quick.look(CALM) == [("over", f"src/landing/s/t:{CAPTURE_CHECK}")]
 
 
 def test_a_task_that_is_being_set_up_is_given_time_and_one_that_vanished_is_not(quick: World) -> None:
     def missing() -> None:
-        quick.evaluate(
-            LANDING[T], CAPTURE_CHECK, passed=False, trouble=Trouble.TASK_MISSING.value, **{"task status": "missing"}
-        )
+        quick.evaluate(LANDING[T], CAPTURE_CHECK, passed=False, trouble=Trouble.TASK_MISSING.value, **MISSING)
 
     missing()
     assert quick.look() == []
@@ -227,9 +230,7 @@ def test_lag_is_told_beyond_the_declared_freshness_and_not_twice_for_a_stopped_t
     WatermarkStore(state, "src").advance(1, reading, landed_by=quick.now)
     assert quick.look(timedelta(minutes=50)) == []
     assert quick.look(timedelta(minutes=15)) == [("new", "watermark")]
-    quick.evaluate(
-        LANDING[T], CAPTURE_CHECK, passed=False, trouble=Trouble.TASK_FAILED.value, **{"task status": "failed"}
-    )
+    quick.evaluate(LANDING[T], CAPTURE_CHECK, passed=False, trouble=Trouble.TASK_FAILED.value, **FAILED)
     assert quick.look() == [("new", task_identifier("src"))]
     assert quick.look(CALM) == [("over", "watermark")]
 

@@ -50,7 +50,9 @@ def test_a_failed_check_names_file_rows_and_hashes_and_leads_to_the_report(outco
     assert "1 of 3 files fail" in failed.metadata["found"].value
     assert failed.metadata["failing"].value == 2
     assert "quarantine replay" in failed.metadata["remedy"].value
-    (record,) = failed.metadata["failures"].records
+    failures = failed.metadata["failures"]
+    assert isinstance(failures, dg.TableMetadataValue)
+    (record,) = failures.records
     rejected = {item.key: item.entry_id for item in outcome.rejected}
     entry = rejected["shop/app/person/20260101-000000002.parquet"]
     assert record.data["report"] == entry

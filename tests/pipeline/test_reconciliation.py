@@ -30,7 +30,8 @@ from dms_assets.model.watermark import COMMIT_TO_VISIBLE, LogReading, Note
 from dms_assets.pipeline.keys import table_key
 from dms_assets.pipeline.reconciliation import rounds as reconciliation_rounds
 from dms_assets.pipeline.reconciliation.checks import RECONCILED_CHECK, build_reconciliation, check_result
-from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciled, Reconciler
+from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciler
+from dms_assets.pipeline.reconciliation.rounds import Reconciled
 from dms_assets.pipeline.reconciliation.store import KEPT, ReconciliationStore, read_last_reconciliation
 from dms_assets.pipeline.reconciliation.watermark import WatermarkStore
 from dms_assets.reconcile.comparison import Fault

@@ -124,7 +124,7 @@ def test_a_fresh_stream_stops_the_task_and_starts_it_with_reload_target(
     spec = source_spec()
     reload = plan_reload(spec, [], "the slot was lost", "me", fresh_stream=True)
     assert reload.tables == (PERSON, NOTE)
-    carry_out(installation, spec, client, reload, say=lambda _: None, pause=pytest.fail)
+    carry_out(installation, spec, client, reload, say=lambda _: None, pause=lambda _: pytest.fail("it waits"))
     describes(stub, "ready", started=False)
     describes(stub, "ready", started=False)
     with pytest.raises(TaskStateError, match="never started"):

@@ -70,7 +70,9 @@ def execute(installation: Installation, world: World, instance: dg.DagsterInstan
         assert error is not None
         return {"failed": error.to_string()}
     metadata = event.step_output_data.metadata
-    return {str(row.data["kind"]): row.data["count"] for row in metadata["removed"].records} | {
+    removed = metadata["removed"]
+    assert isinstance(removed, dg.TableMetadataValue)
+    return {str(row.data["kind"]): row.data["count"] for row in removed.records} | {
         "dry run": metadata["dry run"].value
     }
 

@@ -16,7 +16,7 @@ from dms_assets.model.names import TableName
 from dms_assets.model.table_metadata import ColumnMetadata, TableMetadata
 from dms_assets.reconcile.comparable_text import NoComparisonError, curated_text, source_text
 from dms_assets.reconcile.compare import compare_table, open_warehouse
-from dms_assets.reconcile.normalisation import NORMALISATIONS, TABLE_RULES, normalisation
+from dms_assets.reconcile.normalisation import NORMALISATIONS, TABLE_RULES, Normalisation, TableRule, normalisation
 from dms_assets.reconcile.postgres_columns import PostgresColumn, SourceChangedError, postgres_columns
 from dms_assets.reconcile.source_state import SourceState, read_source, source_snapshot
 from dms_assets.sample.postgres import EmbeddedPostgres
@@ -207,7 +207,8 @@ def test_the_right_value_is_equal_and_near_misses_are_not(
 
 def test_the_published_table_is_complete_and_each_rule_has_a_case(server: EmbeddedPostgres) -> None:
     assert set(RULES) == {rule.name for rule in NORMALISATIONS}
-    for rule in (*NORMALISATIONS, *TABLE_RULES):
+    published: tuple[Normalisation | TableRule, ...] = (*NORMALISATIONS, *TABLE_RULES)
+    for rule in published:
         assert rule.rule
         assert rule.applies_to
         assert rule.reference.startswith("dms.md ")

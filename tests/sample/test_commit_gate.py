@@ -83,7 +83,7 @@ def record(server: EmbeddedPostgres, gate: CommitGate, folder: Path) -> list[Sou
 
 
 def seen(state: SourceState) -> set[int]:
-    return {int(text) for text in state.table(MARKS.name).column("id").to_pylist()}
+    return {int(text) for text in state.table(MARKS.name).column("id").to_pylist() if text is not None}
 
 
 @pytest.mark.postgres

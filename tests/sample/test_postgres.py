@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -150,8 +151,8 @@ def test_taken_port_foreign_folder_and_lost_password_are_named(server: EmbeddedP
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has an identity to drop")
 def test_without_user_namespaces_setpriv_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    which = unprivileged.shutil.which
-    monkeypatch.setattr(unprivileged.shutil, "which", lambda name: None if name == "unshare" else which(name))
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "unshare" else which(name))
     tmp_path.chmod(0o700)
     with EmbeddedPostgres(tmp_path / "with setpriv" / "postgres") as server:
         assert server.data_dir.stat().st_uid == unprivileged.NOBODY
@@ -161,7 +162,7 @@ def test_without_user_namespaces_setpriv_runs_it(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has an identity to drop")
 def test_with_neither_way_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unprivileged.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(unprivileged.CannotDropRootError, match="run this command as an ordinary user"):
         unprivileged.identity(binary("postgres"), tmp_path)
 

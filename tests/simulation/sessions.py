@@ -27,7 +27,10 @@ def _column(column: Column) -> sql.SQL:
 
 
 def _row(columns: Sequence[Column]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.SQL("%s::{}").format(sql.SQL(cast("LiteralString", c.type))) for c in columns)
+    values: list[sql.Composable] = [
+        sql.SQL("%s::{}").format(sql.SQL(cast("LiteralString", column.type))) for column in columns
+    ]
+    return sql.SQL(", ").join(values)
 
 
 class Sessions:

@@ -6,6 +6,8 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 from dagster._cli import api
@@ -33,7 +35,9 @@ def test_nothing_is_imported_that_does_not_survive_a_fork() -> None:
 
 
 def test_the_code_server_starts_runs_through_the_name_that_is_replaced() -> None:
-    assert "from dagster._grpc.server import DagsterApiServer" in inspect.getsource(api.grpc_command.callback)
+    assert "from dagster._grpc.server import DagsterApiServer" in inspect.getsource(
+        cast("Callable[..., None]", api.grpc_command.callback)
+    )
     assert 'self._mp_ctx = multiprocessing.get_context("spawn")' in inspect.getsource(server.DagsterApiServer.__init__)
     started = inspect.getsource(server.DagsterApiServer.StartRun)
     assert "self._mp_ctx.Process(" in started

@@ -292,8 +292,8 @@ class World:
         run, self._running = self._running, None
         self._pass_time()
         last = run.first if run.snapshot else len(self.commits)
-        read = {key: self.random.randint(run.first, last) for key in KEYS}
-        contents = {key: self.states[at][key] for key, at in read.items() if key in self.states[at]}
+        read: dict[Key, int] = {key: self.random.randint(run.first, last) for key in KEYS}
+        contents: dict[Key, Content] = {key: self.states[at][key] for key, at in read.items() if key in self.states[at]}
         started = instant(run.started)
         load = Load(
             load_id(self._stream.ordinal, started),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +64,7 @@ class Drive:
         return [key for key in keys if graph.get(key).automation_condition is None]
 
     def run(
-        self, assets: list[dg.AssetKey] | None, checks: list[dg.AssetCheckKey] | None, tags: dict[str, str]
+        self, assets: Sequence[dg.AssetKey] | None, checks: Sequence[dg.AssetCheckKey] | None, tags: dict[str, str]
     ) -> dg.ExecuteInProcessResult:
         job = self.definitions.resolve_implicit_global_asset_job_def()
         subset = job.get_subset(

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -62,7 +63,7 @@ def _plant_file(system: System, metadata: TableMetadata) -> list[str]:
     """A change file of the right form whose rows break rules, with a canary in every text."""
     added, canaries = system.spec.dms.columns, []
     row: dict[str, object] = {added.op: "U", added.timestamp: f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"}
-    fields = [pa.field(added.op, pa.string()), pa.field(added.timestamp, pa.string())]
+    fields: list[pa.Field[Any]] = [pa.field(added.op, pa.string()), pa.field(added.timestamp, pa.string())]
     for column in metadata.columns:
         fields.append(pa.field(column.name, column.type.arrow))
         if column.type.kind is Kind.STRING:
