@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from dms_assets.model.names import TableName
+from dms_assets.curation.generate import relation_names
+from dms_assets.model.names import Layer, TableName, folded, warehouse_schema
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
 
@@ -114,7 +116,7 @@ def read_source(file: Path) -> SourceSpec:
 def read_sources(directory: Path = DEFS_DIR) -> tuple[dict[Path, SourceSpec], dict[Path, InvalidSourceError]]:
     """All declarations below a folder: the good ones and the bad ones, each by file, so that one spoils no other.
 
-    Two sources of one name are both bad: their assets would be the same.
+    Two sources that would share assets, relations of the warehouse or files in landing are both bad.
     """
     good: dict[Path, SourceSpec] = {}
     bad: dict[Path, InvalidSourceError] = {}
@@ -123,14 +125,39 @@ def read_sources(directory: Path = DEFS_DIR) -> tuple[dict[Path, SourceSpec], di
             good[file] = read_source(file)
         except InvalidSourceError as error:
             bad[file] = error
-    names = [spec.name for spec in good.values()]
-    for file, spec in list(good.items()):
-        if names.count(spec.name) > 1:
-            bad[file] = InvalidSourceError(
-                [Problem(file, 1, "name", f"'{spec.name}' is declared by two files", "give each source its own name")]
-            )
-            del good[file]
+    shared: dict[Path, list[Problem]] = {}
+    for (file, spec), (other_file, other) in permutations(good.items(), 2):
+        if found := _shared(spec, other):
+            field, reason, remedy = found
+            told = f"{reason} (so does {other_file.parent.name}/{other_file.name})"
+            shared.setdefault(file, []).append(Problem(file, 1, field, told, remedy))
+    for file, problems in shared.items():
+        bad[file] = InvalidSourceError(problems)
+        del good[file]
     return good, bad
+
+
+def _shared(spec: SourceSpec, other: SourceSpec) -> tuple[str, str, str] | None:
+    """What two sources would have in common that each must have for itself: field, reason and remedy."""
+    if spec.name == other.name:
+        return "name", f"is '{spec.name}'", "give each source its own name"
+    for made in (_warehouse_schema, _model_names):
+        if common := made(spec) & made(other):
+            reason = f"makes '{min(common)}' of source, schema and table"
+            return "name", reason, "give one of the sources another name"
+    folders = [f"{one.folder.strip('/')}/" for one in (spec, other)]
+    if folders[0].startswith(folders[1]) or folders[1].startswith(folders[0]):
+        reason = f"takes the files below '{folders[0]}'"
+        return "dms.folder", reason, "give each source a folder of its own in the bucket, none within another"
+    return None
+
+
+def _warehouse_schema(spec: SourceSpec) -> set[str]:
+    return {folded(warehouse_schema(spec.name, spec.database_schema, Layer.VALIDATED))}
+
+
+def _model_names(spec: SourceSpec) -> set[str]:
+    return {folded(model) for name in spec.table_names for model in relation_names(spec.name, name).values()}
 
 
 def check_problems(file: Path, spec: SourceSpec, known: Mapping[TableName, TableMetadata]) -> list[Problem]:

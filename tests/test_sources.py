@@ -63,6 +63,7 @@ def test_a_good_declaration_is_read(tmp_path: Path) -> None:
         ("- offender", "- contact", 7, "tables", "declared twice"),
         ("- offender", "- Offender", 8, "tables[0].name", "rename it in the source"),
         ("  schema: probation\n", "", 3, "schema", "add it"),
+        ("  schema: probation\n", "  schema: ..\n", 6, "schema", "rename it in the source"),
         ("dms_assets.DmsSource", "dms_assets.Source", 1, "type", "write `type: dms_assets.DmsSource`"),
         ("tables:", "tables: [", 8, "YAML", "correct the syntax"),
     ],
@@ -117,6 +118,30 @@ def test_two_sources_of_one_name_are_both_refused(tmp_path: Path) -> None:
     sources, problems = read_sources(tmp_path)
     assert not sources
     assert set(problems) == files
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (("a_b", "c", "t", "x"), ("a", "b_c", "t", "y"), "makes 'a_b_c_validated' of source, schema and table"),
+        (("a", "b", "c__d", "x"), ("a_b", "c", "d", "y"), ""),
+        (("a", "b__c", "d", "x"), ("a", "b", "c__d", "y"), "is 'a'"),
+        (("a", "b", "c_b__t", "x"), ("a_b__c", "b", "t", "y"), "makes 'a_b__c_b__t"),
+        (("a", "s", "t", "x"), ("b", "s", "t", "x"), "takes the files below 'x/'"),
+        (("a", "s", "t", "x"), ("b", "s", "t", "x/y"), "takes the files below 'x"),
+        (("a", "s", "t", "x"), ("b", "s", "t", "xy"), ""),
+    ],
+)
+def test_sources_that_would_share_anything_are_both_refused(
+    tmp_path: Path, one: tuple[str, ...], other: tuple[str, ...], told: str
+) -> None:
+    for place, (name, schema, table, folder) in {"one": one, "other": other}.items():
+        names = f"  name: {name}\n  schema: {schema}\n  tables: [{table}]\n  dms: {{folder: {folder}}}\n"
+        rest = "  engine: postgres\n  connection: {secret: s}\n"
+        write(tmp_path, f"type: dms_assets.DmsSource\nattributes:\n{names}{rest}", place)
+    sources, problems = read_sources(tmp_path)
+    assert (len(sources), len(problems)) == ((0, 2) if told else (2, 0))
+    assert all(told in str(problem) for problem in problems.values())
 
 
 def test_an_unknown_source_is_told_with_the_known_ones(tmp_path: Path) -> None:
