@@ -1,4 +1,7 @@
-"""Run a plan on the real parts; at each checkpoint curated equals the source, now and at every recorded instant."""
+"""Run a plan on the real parts; at each checkpoint curated equals the source, now and at every recorded instant.
+
+At the end, history that grew batch by batch equals one built from scratch.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class DifferenceError(AssertionError):
     def __init__(self, plan: Plan, done: int, told: Sequence[str]) -> None:
         self.done = done
         super().__init__(
-            f"seed {plan.seed}, after {done} of {len(plan.steps)} steps: {len(told)} tables differ, the "
+            f"seed {plan.seed}, after {done} of {len(plan.steps)} steps: {len(told)} differences, the "
             f"first: {told[0]}. Run it again: python -m tests.simulation --seed {plan.seed}; "
             "with --shrink to find the steps that matter"
         )
@@ -39,6 +42,8 @@ def run(plan: Plan, folder: Path) -> Counter[str]:
                 world.counts[step.do] += 1
             if step.do is Do.CHECKPOINT:
                 _checkpoint(world, plan, number)
+        if told := world.rebuilt_differently():
+            raise DifferenceError(plan, len(plan.steps), told)
         return world.counts
 
 
@@ -63,7 +68,12 @@ def _do(world: World, step: Step) -> bool:
     }
     if step.do in choosing:
         return choosing[step.do](step)
-    plain = {Do.RECORD: world.record, Do.RESUME: world.resume, Do.CURATE: world.curate}
+    plain = {
+        Do.RECORD: world.record,
+        Do.RESUME: world.resume,
+        Do.AFRESH: world.begin_afresh,
+        Do.CURATE: world.curate,
+    }
     return plain[step.do]() if step.do in plain else True
 
 

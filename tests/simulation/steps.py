@@ -37,6 +37,7 @@ class Do(StrEnum):
     ROLLBACK_PREPARED = "roll back what is prepared"
     RECORD = "record the source"
     RELOAD = "reload a table"
+    AFRESH = "begin a new stream"
     RESUME = "stop and resume the task"
     KILL = "kill DMS at a failpoint"
     INGEST = "take in some of the files"
@@ -66,6 +67,7 @@ EVENTS = {
     Do.ROLLBACK_PREPARED: 1,
     Do.RECORD: 3,
     Do.RELOAD: 2,
+    Do.AFRESH: 1,
     Do.RESUME: 1,
     Do.KILL: 2,
     Do.INGEST: 4,

@@ -50,6 +50,7 @@ from tests.curation.rendered import project_copy
 from tests.local_dms.service import until
 from tests.simulation.forked_dms import ForkedStack
 from tests.simulation.parts import KeptWorker, Landing, Recorded
+from tests.simulation.rebuilt import rebuilt_differently
 from tests.simulation.sessions import SCHEMA, Sessions
 from tests.simulation.steps import FAILPOINTS, Plan, Step
 
@@ -230,6 +231,16 @@ class World:
         _patiently(control.start)(self.dms.client(), task_identifier(SOURCE))
         return True
 
+    def begin_afresh(self) -> bool:
+        """A new stream, which loads every table; what is open is committed, for its slot would wait for it."""
+        self.reloaded()
+        self.sessions.end_all()
+        self.running()
+        _patiently(control.start_afresh)(self.dms.client(), task_identifier(SOURCE))
+        until(self.loaded, PATIENCE_S)
+        self.record()
+        return True
+
     def ask_reload(self, names: list[TableName]) -> bool:
         """Ask for tables to be loaded again. DMS begins when the transactions open now have ended."""
         self.running()
@@ -329,6 +340,11 @@ class World:
         state = record_instant(self.postgres.dsn, CommitGate(), self.tables, folder)
         self.recorded.append(Recorded(state, frozenset(self.diverged), tuple(self.tables)))
         return True
+
+    def rebuilt_differently(self) -> list[str]:
+        """Relations whose rows depend on the way in which they grew."""
+        self.counts["relations rebuilt"] += 3 * len(self.tables)
+        return list(rebuilt_differently(self.target, SOURCE, [table.name for table in self.tables], self.folder))
 
     def unequal(self) -> Iterator[tuple[int, TableComparison]]:
         """Tables that differ from a recorded state; of the last one, the present state too."""

@@ -19,6 +19,7 @@ NAMES: dict[str, str] = {
     "prepared transactions": Do.PREPARE,
     "reloads": Do.RELOAD,
     "resumes": Do.RESUME,
+    "new streams": Do.AFRESH,
     "kills of DMS (137)": "DMS killed",
     "files delivered twice": Do.DUPLICATE,
     "TRUNCATEs": Do.TRUNCATE,
@@ -26,6 +27,7 @@ NAMES: dict[str, str] = {
     "columns added": Do.ADD_COLUMN,
     "files held until metadata was read": "files held until metadata was read",
     "divergences found and repaired": "divergences found",
+    "relations equal to their rebuild": "relations rebuilt",
 }
 
 
