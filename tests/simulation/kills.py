@@ -207,9 +207,14 @@ def _statements(seed: int) -> Iterator[Step]:
             yield step
 
 
-def kill_everywhere(seed: int, folder: Path, names: Sequence[str] = tuple(sorted(NAMES))) -> Kills:
+def share_of(part: int, parts: int) -> list[str]:
+    """One of several equal parts of all failpoints."""
+    return sorted(NAMES)[part::parts]
+
+
+def kill_everywhere(seed: int, folder: Path, names: Sequence[str]) -> Kills:
     """One source under kills at these places."""
-    plan = Plan(seed, make_plan(seed, 10).tables, ())
+    plan = Plan(seed, make_plan(seed, 10).tables, (), "")
     with pytest.MonkeyPatch.context() as patch, World(plan, folder) as world:
         patch.setattr(ledger, "PART", children.LEDGER_PART)
         kills = Kills(world, seed)

@@ -31,16 +31,15 @@ class SeedResult:
 def run_seed(seed: int, length: int, folder: Path, checkpoints: int = 3) -> SeedResult:
     """One seed; its folder stays if it failed."""
     started, counts, told, done = time.monotonic(), Counter[str](), "", None
-    home = folder / f"simulation-{seed}"
+    home, plan = folder / f"simulation-{seed}", make_plan(seed, length, checkpoints)
     home.mkdir(parents=True)
     try:
-        counts = run(make_plan(seed, length, checkpoints), home)
+        counts = run(plan, home)
         shutil.rmtree(home)
     except DifferenceError as error:
         told, done = str(error), error.done
     except Exception:  # noqa: BLE001 whatever it is, this seed failed and the others go on
-        again = f"python -m tests.simulation --seed {seed} --length {length}"
-        told = f"seed {seed} broke; run it again: {again}\n{traceback.format_exc()}"
+        told = f"seed {seed} broke; run it again: {plan.again}\n{traceback.format_exc()}"
     return SeedResult(seed, counts, told, done, time.monotonic() - started)
 
 

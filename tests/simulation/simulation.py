@@ -27,8 +27,7 @@ class DifferenceError(AssertionError):
         self.done = done
         super().__init__(
             f"seed {plan.seed}, after {done} of {len(plan.steps)} steps: {len(told)} differences, the "
-            f"first: {told[0]}. Run it again: python -m tests.simulation --seed {plan.seed}; "
-            "with --shrink to find the steps that matter"
+            f"first: {told[0]}. Run it again: {plan.again}; with --shrink to find the steps that matter"
         )
 
 

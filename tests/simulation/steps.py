@@ -96,11 +96,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole simulation. `strict`: Local DMS writes key updates as AWS DMS does, under the new key only."""
+    """A whole simulation; `again` is the command that runs it again.
+
+    `strict`: Local DMS writes key updates as AWS DMS does, under the new key only.
+    """
 
     seed: int
     tables: tuple[Table, ...]
     steps: tuple[Step, ...]
+    again: str
     strict: bool = False
 
 
@@ -117,7 +121,8 @@ def make_plan(seed: int, length: int = 300, checkpoints: int = 3) -> Plan:
         steps.append(_step(random, random.choices(list(kinds), list(kinds.values()))[0]))
         if (number + 1) % (length // checkpoints) == 0:
             steps += [_step(random, Do.RECORD), _step(random, Do.CHECKPOINT)]
-    return Plan(seed, tables, tuple(steps))
+    again = f"python -m tests.simulation --seed {seed} --length {length} --checkpoints {checkpoints}"
+    return Plan(seed, tables, tuple(steps), again)
 
 
 def _step(random: Random, do: Do) -> Step:

@@ -14,18 +14,11 @@ from pathlib import Path
 
 from dms_assets.model.failpoints import NAMES
 from tests.scorecard.figure import Budget, Outcome, Row
-from tests.simulation.kills import kill_everywhere
+from tests.simulation.kills import kill_everywhere, share_of
 
 SEEDS = 5
 SHARES = 2
 """Each seed is cut into so many worlds, each with its share of the failpoints: they go side by side."""
-QUICK = (
-    "local_dms.before_advance",
-    "lake.after_commit",
-    "lake.between_deletes",
-    "build.after_dbt",
-    "memory.after_write",
-)
 
 
 @dataclass(frozen=True)
@@ -38,30 +31,33 @@ class Share:
     told: str
 
 
-def kill_share(seed: int, names: Sequence[str], folder: Path) -> Share:
-    """Kill at some failpoints, in a process of its own."""
+def kill_share(seed: int, names: Sequence[str], folder: Path, again: str) -> Share:
+    """Kill at some failpoints, in a process of its own; `again` is the command that does just that."""
     folder.mkdir(parents=True)
     try:
         kills = kill_everywhere(seed, folder, names)
     except Exception as error:  # noqa: BLE001 whatever it is, this share failed and says so
-        told = f"seed {seed}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+        told = f"seed {seed}: {type(error).__name__}: {error}; again: {again}\n{traceback.format_exc()}"
         return Share(Counter(), 0, (), told)
     shutil.rmtree(folder)
     return Share(kills.counts, len(names) - len(kills.unreached), tuple(kills.unreached), "")
 
 
+def _again(seed: int, part: int) -> str:
+    return f"python -m tests.simulation --seed {seed} --kills {part}/{SHARES}"
+
+
 def measure(budget: Budget) -> Outcome:
-    """Every failpoint with five seeds; in the reduced run, five of them with one."""
-    names = sorted(QUICK if budget.quick else NAMES)
-    seeds = [budget.seed] if budget.quick else list(range(budget.seed, budget.seed + SEEDS))
-    shares = 1 if budget.quick else SHARES
+    """Every failpoint with five seeds; in the reduced run, with one."""
+    seeds = list(range(budget.seed, budget.seed + (1 if budget.quick else SEEDS)))
+    parts = [share_of(number, SHARES) for number in range(SHARES)]
     ends = time.monotonic() + budget.seconds
     done: list[Share] = []
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         running = [
-            pool.submit(kill_share, seed, names[number::shares], budget.folder / f"{seed}-{number}")
+            pool.submit(kill_share, seed, part, budget.folder / f"{seed}-{number}", _again(seed, number))
             for seed in seeds
-            for number in range(shares)
+            for number, part in enumerate(parts)
         ]
         for future in as_completed(running):
             done.append(future.result())
@@ -76,10 +72,10 @@ def measure(budget: Budget) -> Outcome:
     killed = sum(share.killed for share in done)
     told = f"; never reached: {', '.join(unreached)}" if unreached else ""
     told += f"; {failed[0]}" if failed else ""
-    groups = sorted({name.partition(".")[0] for name in names})
+    groups = sorted({name.partition(".")[0] for name in NAMES})
     observed = {f"kills in {group} (137)": counts[group] for group in groups}
     return Outcome(
-        f"{killed} kills at {len(names)} failpoints, {len(seeds)} seeds: {len(failed)} differ{told}",
+        f"{killed} kills at {len(NAMES)} failpoints, {len(seeds)} seeds: {len(failed)} differ{told}",
         holds=not failed and not unreached and len(done) == len(running),
         observed={**observed, "checks against the source": counts["checks against the source"]},
         seeds=seeds,
