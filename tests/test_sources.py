@@ -63,7 +63,6 @@ def test_a_good_declaration_is_read(tmp_path: Path) -> None:
         ("- offender", "- contact", 7, "tables", "declared twice"),
         ("- offender", "- Offender", 8, "tables[0].name", "rename it in the source"),
         ("  schema: probation\n", "", 3, "schema", "add it"),
-        ("  schema: probation\n", "  schema: ..\n", 6, "schema", "rename it in the source"),
         ("dms_assets.DmsSource", "dms_assets.Source", 1, "type", "write `type: dms_assets.DmsSource`"),
         ("tables:", "tables: [", 8, "YAML", "correct the syntax"),
     ],

@@ -12,7 +12,7 @@ from dms_assets.model.change_columns import LandingColumns
 from dms_assets.model.column_check import ColumnCheck
 from dms_assets.model.duration import Duration
 from dms_assets.model.engine import Engine
-from dms_assets.model.names import IDENTIFIER, SCHEMA_NAME, TableName
+from dms_assets.model.names import IDENTIFIER, TableName
 
 
 class _Strict(BaseModel):
@@ -112,16 +112,6 @@ class SourceSpec(_Strict):
     def _source_name(cls, value: str) -> str:
         if not IDENTIFIER.fullmatch(value):
             raise ValueError(f"source name '{value}' is not lower case letters, digits and underscores")
-        return value
-
-    @field_validator("database_schema")
-    @classmethod
-    def _schema_name(cls, value: str) -> str:
-        if not SCHEMA_NAME.fullmatch(value):
-            raise ValueError(
-                f"schema '{value}' is not letters, digits and underscores, 63 at most; rename it in the source, for it "
-                "names a folder of landing and a schema of the warehouse"
-            )
         return value
 
     @field_validator("owner")
