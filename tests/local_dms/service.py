@@ -178,6 +178,15 @@ class Service:
     def loaded(self, arn: str) -> None:
         until(lambda: (t := self.statistics(arn)) and all(x["TableState"] == "Table completed" for x in t.values()))
 
+    def reload(self, arn: str, *tables: str) -> None:
+        """Ask for tables to be loaded again."""
+        wanted: Any = [{"SchemaName": "app", "TableName": table} for table in tables]
+        self.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
+
+    def state(self, arn: str, table: str) -> str:
+        """The state of a table, empty if the task does not have it yet."""
+        return str(self.statistics(arn).get(table, {}).get("TableState", ""))
+
     def stop(self, arn: str) -> None:
         self.client.stop_replication_task(ReplicationTaskArn=arn)
         self.wait(arn, "replication_task_stopped")

@@ -8,30 +8,15 @@ import psycopg
 import pytest
 
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import make, rows
 
 pytestmark = pytest.mark.postgres
-
-
-def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
-    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
-    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
-
-
-def _make(source: psycopg.Connection[Any], *tables: str) -> None:
-    for table in tables:
-        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
-        source.execute(f"insert into app.{table} select g, 'row' from generate_series(1, 5) g".encode())
-
-
-def _reload(service: Service, arn: str, *tables: str) -> None:
-    wanted = [{"SchemaName": "app", "TableName": table} for table in tables]
-    service.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
 
 
 def test_tables_truncated_together_and_by_cascade_keep_their_rows_until_a_reload(
     shared: Service, source: psycopg.Connection[Any]
 ) -> None:
-    _make(source, "t", "u", "parent")
+    make(source, "t", "u", "parent", count=5)
     source.execute("create table app.child (id integer primary key, note text, of integer references app.parent)")
     source.execute("insert into app.child values (1, 'row', 1), (2, 'row', 2)")
     arn = shared.task("emptied")
@@ -49,7 +34,7 @@ def test_tables_truncated_together_and_by_cascade_keep_their_rows_until_a_reload
     assert [(row["Op"], row["id"]) for row in shared.changes("emptied", "t")] == [("I", 6), ("I", 7)]
     assert all(set(shared.files("emptied", name)) >= set(landed[name]) for name in names), "no file was deleted"
     before = {name: len(shared.changes("emptied", name)) for name in names}
-    _reload(shared, arn, *names)
+    shared.reload(arn, *names)
     until(lambda: all(one["FullLoadReloaded"] for one in shared.statistics(arn).values()))
     shared.loaded(arn)
     shared.stop(arn)
@@ -62,14 +47,14 @@ def test_tables_truncated_together_and_by_cascade_keep_their_rows_until_a_reload
     }
     assert before == {name: len(shared.changes("emptied", name)) for name in names}
     # A load of no rows writes no file: those of the first load are still there, as older objects.
-    assert folded(shared.loads("emptied", "t"), []) == _rows(source, "t")
+    assert folded(shared.loads("emptied", "t"), []) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
 def test_a_table_dropped_under_a_running_task_is_suspended_and_a_new_one_is_taken_up_by_a_reload(
     shared: Service, source: psycopg.Connection[Any]
 ) -> None:
-    _make(source, "t", "u", "w")
+    make(source, "t", "u", "w", count=5)
     arn = shared.task("replaced")
     shared.run(arn)
     source.execute("update app.t set note = 'before' where id = 1")
@@ -90,7 +75,7 @@ def test_a_table_dropped_under_a_running_task_is_suspended_and_a_new_one_is_take
     source.execute("update app.t set note = 'not followed yet' where id = 7")
     until(lambda: shared.changes("replaced", "u"))
     before = len(shared.changes("replaced", "t"))
-    _reload(shared, arn, "t", "w")
+    shared.reload(arn, "t", "w")
     until(lambda: shared.statistics(arn)["t"]["TableState"] == "Table completed")
     until(lambda: any("Table app.w: it is no longer in the source" in message for message in shared.events()))
     assert shared.statistics(arn)["w"]["TableState"] == "Table error"
@@ -98,13 +83,13 @@ def test_a_table_dropped_under_a_running_task_is_suspended_and_a_new_one_is_take
     source.execute("delete from app.t where id = 8")
     until(lambda: len(shared.changes("replaced", "t")) == before + 2)
     shared.stop(arn)
-    assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == _rows(source, "t")
-    assert folded(shared.loads("replaced", "u"), shared.changes("replaced", "u")) == _rows(source, "u")
+    assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == rows(source, "t")
+    assert folded(shared.loads("replaced", "u"), shared.changes("replaced", "u")) == rows(source, "u")
     # A resume finds the table that it has taken up, and loads nothing again.
     first = shared.statistics(arn)["t"]["FullLoadStartTime"]
     source.execute("insert into app.t values ('later', 9)")
     shared.run(arn, "resume-processing")
     shared.stop(arn)
     assert shared.statistics(arn)["t"]["FullLoadStartTime"] == first
-    assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == _rows(source, "t")
+    assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)

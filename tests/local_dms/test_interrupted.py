@@ -14,16 +14,12 @@ from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.sample.postgres import EmbeddedPostgres
 from tests.local_dms.conftest import GATE
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import rows
 
 pytestmark = pytest.mark.postgres
 
 WAITING = "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
 TRANSACTION = 70_000
-
-
-def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
-    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
-    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
 
 
 @pytest.mark.parametrize("end", [EmbeddedPostgres.stop, EmbeddedPostgres.kill], ids=["restarted", "killed"])
@@ -57,7 +53,7 @@ def test_a_source_that_restarts_in_the_middle_of_the_first_load(
         limited.stop(arn)
         for table in ("early", "slow", "t"):
             found = folded(limited.loads(name, table), limited.changes(name, table))
-            assert found == _rows(source, table), table
+            assert found == rows(source, table), table
     reloaded = {table: one["FullLoadReloaded"] for table, one in limited.statistics(arn).items()}
     assert reloaded == {"early": False, "slow": True, "t": True}
     limited.client.delete_replication_task(ReplicationTaskArn=arn)
@@ -89,7 +85,7 @@ def test_a_transaction_of_several_files_killed_between_them(
     assert len(changes) == len(first) + whole, "the whole transaction came again"
     assert len({row["dms_change_seq"] for row in changes}) == whole, "what came twice is the same change"
     assert len({tuple(row.values()) for row in changes}) == whole
-    assert folded(service.loads("cut", "t"), changes) == _rows(source, "t")
+    assert folded(service.loads("cut", "t"), changes) == rows(source, "t")
     assert len({pq.read_table(path).column("dms_timestamp")[0].as_py() for path in service.files("cut", "t", "2")}) == 1
 
 
@@ -109,5 +105,5 @@ def test_a_resume_reads_the_log_only_and_needs_no_right_to_read_the_tables(
     assert [row["note"] for row in limited.changes("unread", "t")] == ["while stopped", "later"]
     assert limited.files("unread", "t", "LOAD") == before
     assert not any(one["FullLoadReloaded"] for one in limited.statistics(arn).values())
-    assert folded(limited.loads("unread", "t"), limited.changes("unread", "t")) == _rows(tables, "t")
+    assert folded(limited.loads("unread", "t"), limited.changes("unread", "t")) == rows(tables, "t")
     limited.client.delete_replication_task(ReplicationTaskArn=arn)

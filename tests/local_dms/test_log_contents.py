@@ -8,27 +8,17 @@ import psycopg
 import pytest
 
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import make, rows
 
 pytestmark = pytest.mark.postgres
 
 TINY = 10_000
 
 
-def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
-    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
-    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
-
-
-def _make(source: psycopg.Connection[Any], *tables: str) -> None:
-    for table in tables:
-        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
-        source.execute(f"insert into app.{table} select g, 'row' from generate_series(1, 20) g".encode())
-
-
 def test_what_triggers_write_is_in_the_order_of_its_transaction(
     shared: Service, source: psycopg.Connection[Any]
 ) -> None:
-    _make(source, "t", "audit")
+    make(source, "t", "audit")
     source.execute("create table app.hidden (id integer)")
     source.execute("create sequence app.numbers start 1000")
     source.execute(
@@ -61,7 +51,7 @@ def test_what_triggers_write_is_in_the_order_of_its_transaction(
     ]
     for table in ("t", "audit"):
         found = folded(shared.loads("triggered", table), shared.changes("triggered", table))
-        assert found == _rows(source, table)
+        assert found == rows(source, table)
     both = sorted(
         [*shared.changes("triggered", "t"), *shared.changes("triggered", "audit")], key=lambda r: r["dms_change_seq"]
     )
@@ -75,7 +65,7 @@ def test_what_triggers_write_is_in_the_order_of_its_transaction(
 def test_messages_in_the_log_and_rewrites_that_change_no_value(
     shared: Service, source: psycopg.Connection[Any]
 ) -> None:
-    _make(source, "t")
+    make(source, "t")
     source.execute("alter table app.t alter note set storage external")
     source.execute("update app.t set note = repeat('large ', 2000) where id = 1")
     arn = shared.task("noises")
@@ -109,14 +99,14 @@ def test_messages_in_the_log_and_rewrites_that_change_no_value(
     assert [(row["Op"], row["id"]) for row in changes] == [
         *(("I", 21), ("I", 22), ("U", 2), ("D", 3), ("U", 4), ("U", 5)),
     ]
-    assert folded(shared.loads("noises", "t"), changes) == _rows(source, "t")
+    assert folded(shared.loads("noises", "t"), changes) == rows(source, "t")
     assert shared.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 0
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
 def test_unlogged_and_logged_again(shared: Service, source: psycopg.Connection[Any]) -> None:
     """PostgreSQL keeps a published table logged: the stream cannot lose its changes that way."""
-    _make(source, "t")
+    make(source, "t")
     arn = shared.task("logged")
     shared.run(arn)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="publication"):
@@ -124,12 +114,12 @@ def test_unlogged_and_logged_again(shared: Service, source: psycopg.Connection[A
     source.execute("alter table app.t set logged")
     source.execute("update app.t set note = 'after' where id = 1")
     shared.stop(arn)
-    assert folded(shared.loads("logged", "t"), shared.changes("logged", "t")) == _rows(source, "t")
+    assert folded(shared.loads("logged", "t"), shared.changes("logged", "t")) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
 def test_ten_thousand_tiny_transactions(shared: Service, source: psycopg.Connection[Any]) -> None:
-    _make(source, "t")
+    make(source, "t")
     arn = shared.task("tiny")
     shared.run(arn)
     source.execute("set synchronous_commit = off")
@@ -148,5 +138,5 @@ def test_ten_thousand_tiny_transactions(shared: Service, source: psycopg.Connect
     assert len({row["dms_timestamp"] for row in changes}) > TINY / 10, "many commits, not one"
     sequences = [row["dms_change_seq"] for row in changes]
     assert sequences == sorted(set(sequences))
-    assert folded(shared.loads("tiny", "t"), changes) == _rows(source, "t")
+    assert folded(shared.loads("tiny", "t"), changes) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)

@@ -8,16 +8,12 @@ import psycopg
 import pytest
 
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import rows
 
 pytestmark = pytest.mark.postgres
 
 FLOWS = "update app.p set note = 'flows' where id = 1"
 """Once it is captured, tables that come and go are no matter of the task's start any more."""
-
-
-def _rows(source: psycopg.Connection[Any], table: str = "p") -> dict[int, dict[str, Any]]:
-    rows = source.execute(f"select id, region, note from app.{table}".encode()).fetchall()
-    return {row[0]: dict(zip(("id", "region", "note"), row, strict=True)) for row in rows}
 
 
 def _captured(service: Service, name: str) -> dict[int, dict[str, Any]]:
@@ -62,7 +58,7 @@ def test_load_changes_and_rows_that_move_between_partitions(shared: Service, tab
     moved = [(row["Op"], row["region"]) for row in changes if row["id"] == 2]
     assert moved == [("D", "east"), ("I", "north")]
     assert not [name for name in ("p_north", "p_south", "p_rest") if shared.files("parts", name)]
-    assert _captured(shared, "parts") == _rows(table)
+    assert _captured(shared, "parts") == rows(table, "p")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -99,7 +95,7 @@ def test_partitions_attached_detached_and_truncated_are_made_up_for_by_a_reload(
     table.execute("delete from app.p where id = 72")
     shared.stop(arn)
     assert len(shared.changes("moving", "p")) == before + 1
-    assert folded(shared.loads("moving", "p"), shared.changes("moving", "p")[before:]) == _rows(table)
+    assert folded(shared.loads("moving", "p"), shared.changes("moving", "p")[before:]) == rows(table, "p")
     assert shared.statistics(arn)["t"]["TableState"] == "Table completed"
     table.execute("drop table elsewhere.p_new")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
@@ -120,5 +116,5 @@ def test_a_partition_without_identity_suspends_its_table(shared: Service, table:
     shared.loaded(arn)
     table.execute("update app.p set note = 'again' where id = 80")
     shared.stop(arn)
-    assert _captured(shared, "leaf") == _rows(table)
+    assert _captured(shared, "leaf") == rows(table, "p")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)

@@ -14,6 +14,7 @@ import pytest
 from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.model.failpoints import KILLED_STATUS
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import rows
 
 pytestmark = pytest.mark.postgres
 
@@ -25,12 +26,6 @@ def table(source: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     source.execute("create table app.t (id integer primary key, n numeric(10,2), note text)")
     source.execute("insert into app.t select g, g, 'row ' || g from generate_series(1, 500) g")
     return source
-
-
-def _rows(source: psycopg.Connection[Any], table: str = "t") -> dict[int, dict[str, Any]]:
-    cursor = source.execute(f"select * from app.{table}")
-    names = [column.name for column in cursor.description or []]
-    return {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 
 
 def _change(source: psycopg.Connection[Any], step: int) -> None:
@@ -75,7 +70,7 @@ def test_a_kill_between_write_and_confirm(
     for row in changes:
         copies.setdefault(row["dms_change_seq"], set()).add(json.dumps(row, default=str))
     assert all(len(contents) == 1 for contents in copies.values())
-    assert folded(service.loads("kill", "t"), changes) == _rows(table)
+    assert folded(service.loads("kill", "t"), changes) == rows(table, "t")
     assert service.describe(arn)["ReplicationTaskStats"]["FreshStartDate"] == fresh_start
 
 
@@ -86,11 +81,11 @@ def test_a_clean_end_flushes_and_a_start_goes_on(services: Start, table: psycopg
     _change(table, 1)
     assert service.end() == 0
     assert service.changes("clean", "t")
-    assert folded(service.loads("clean", "t"), service.changes("clean", "t")) == _rows(table)
+    assert folded(service.loads("clean", "t"), service.changes("clean", "t")) == rows(table, "t")
     service = _go_on(services, arn, table, 2)
     changes = service.changes("clean", "t")
     assert len(changes) == len({row["dms_change_seq"] for row in changes})
-    assert folded(service.loads("clean", "t"), changes) == _rows(table)
+    assert folded(service.loads("clean", "t"), changes) == rows(table, "t")
 
 
 def test_a_kill_during_the_load_loads_the_rest_as_a_reload(services: Start, table: psycopg.Connection[Any]) -> None:
@@ -107,7 +102,7 @@ def test_a_kill_during_the_load_loads_the_rest_as_a_reload(services: Start, tabl
     service.stop(arn)
     assert all(row["FullLoadReloaded"] for row in service.statistics(arn).values())
     assert len(service.loads("mid", "u")) == 10
-    assert folded(service.loads("mid", "t"), service.changes("mid", "t")) == _rows(table)
+    assert folded(service.loads("mid", "t"), service.changes("mid", "t")) == rows(table, "t")
 
 
 def test_resume_after_stop_keeps_the_stream_and_reload_target_begins_one(
@@ -123,10 +118,10 @@ def test_resume_after_stop_keeps_the_stream_and_reload_target_begins_one(
     service.stop(arn)
     assert service.describe(arn)["ReplicationTaskStats"]["FreshStartDate"] == first
     assert service.describe(arn)["RecoveryCheckpoint"].startswith("checkpoint:V1#1#")
-    assert folded(service.loads("again", "t"), service.changes("again", "t")) == _rows(table)
+    assert folded(service.loads("again", "t"), service.changes("again", "t")) == rows(table, "t")
     service.run(arn, "reload-target")
     assert service.describe(arn)["ReplicationTaskStats"]["FreshStartDate"] > first
-    assert folded(service.loads("again", "t"), []) == _rows(table)
+    assert folded(service.loads("again", "t"), []) == rows(table, "t")
     service.stop(arn)
 
 
@@ -222,4 +217,4 @@ def test_a_source_that_goes_away_for_a_moment(services: Start, table: psycopg.Co
     _change(table, 1)
     until(lambda: service.changes("moment", "t"))
     service.stop(arn)
-    assert folded(service.loads("moment", "t"), service.changes("moment", "t")) == _rows(table)
+    assert folded(service.loads("moment", "t"), service.changes("moment", "t")) == rows(table, "t")

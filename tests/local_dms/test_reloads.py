@@ -14,24 +14,11 @@ from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.model.sequence import boundary_sequence
 from tests.local_dms.conftest import GATE
 from tests.local_dms.service import Service, folded, mappings, until
+from tests.local_dms.source_tables import rows
 
 pytestmark = pytest.mark.postgres
 
 QUICK: dict[str, Any] = {"CdcMinFileSize": 1}
-
-
-def _ask(service: Service, arn: str, *tables: str) -> None:
-    wanted = [{"SchemaName": "app", "TableName": table} for table in tables]
-    service.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
-
-
-def _state(service: Service, arn: str, table: str) -> str:
-    return service.statistics(arn).get(table, {}).get("TableState", "")
-
-
-def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
-    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
-    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
 
 
 def test_changes_flow_while_a_reload_runs_and_a_second_request_is_another_load(
@@ -41,18 +28,18 @@ def test_changes_flow_while_a_reload_runs_and_a_second_request_is_another_load(
     limited.run(arn)
     tables.execute("update app.slow set note = 'before the boundary' where id = 1")
     tables.execute("select pg_advisory_lock(%s)", [GATE])
-    _ask(limited, arn, "slow")
-    until(lambda: _state(limited, arn, "slow") == "Table is being reloaded")
+    limited.reload(arn, "slow")
+    until(lambda: limited.state(arn, "slow") == "Table is being reloaded")
     first = limited.statistics(arn)["slow"]["FullLoadStartTime"]
     tables.execute("update app.slow set note = 'after the boundary' where id = 2")
     tables.execute("update app.t set note = 'other' where id = 3")
     until(lambda: limited.changes("beside", "t"))
     until(lambda: len(limited.changes("beside", "slow")) == 2)
-    assert _state(limited, arn, "slow") == "Table is being reloaded"
+    assert limited.state(arn, "slow") == "Table is being reloaded"
     sequences = {row["note"]: row["dms_change_seq"] for row in limited.changes("beside", "slow")}
     assert sequences["before the boundary"] < boundary_sequence(first) <= sequences["after the boundary"]
     # Asked for while the load runs: its snapshot does not have what came since.
-    _ask(limited, arn, "slow")
+    limited.reload(arn, "slow")
     tables.execute("select pg_advisory_unlock(%s)", [GATE])
     until(lambda: limited.statistics(arn)["slow"]["FullLoadStartTime"] > first)
     limited.loaded(arn)
@@ -60,7 +47,7 @@ def test_changes_flow_while_a_reload_runs_and_a_second_request_is_another_load(
     boundary = boundary_sequence(limited.statistics(arn)["slow"]["FullLoadStartTime"])
     after = [row for row in limited.changes("beside", "slow") if row["dms_change_seq"] >= boundary]
     assert after == []
-    assert folded(limited.loads("beside", "slow"), after) == _rows(tables, "slow")
+    assert folded(limited.loads("beside", "slow"), after) == rows(tables, "slow")
     limited.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -71,8 +58,8 @@ def test_a_stop_during_a_reload_loads_the_table_when_it_goes_on(
     limited.run(arn)
     first = limited.statistics(arn)["slow"].get("FullLoadStartTime")
     tables.execute("select pg_advisory_lock(%s)", [GATE])
-    _ask(limited, arn, "slow")
-    until(lambda: _state(limited, arn, "slow") == "Table is being reloaded")
+    limited.reload(arn, "slow")
+    until(lambda: limited.state(arn, "slow") == "Table is being reloaded")
     limited.client.stop_replication_task(ReplicationTaskArn=arn)
     tables.execute("select pg_advisory_unlock(%s)", [GATE])
     limited.wait(arn, "replication_task_stopped")
@@ -80,8 +67,8 @@ def test_a_stop_during_a_reload_loads_the_table_when_it_goes_on(
     limited.run(arn, "resume-processing")
     assert limited.statistics(arn)["slow"]["FullLoadStartTime"] > first
     limited.stop(arn)
-    assert folded(limited.loads("halted", "slow"), []) == _rows(tables, "slow")
-    assert folded(limited.loads("halted", "t"), limited.changes("halted", "t")) == _rows(tables, "t")
+    assert folded(limited.loads("halted", "slow"), []) == rows(tables, "slow")
+    assert folded(limited.loads("halted", "t"), limited.changes("halted", "t")) == rows(tables, "t")
     limited.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -91,8 +78,8 @@ def test_a_table_that_cannot_be_loaded_is_suspended_and_a_reload_resumes_it(
     tables.execute("revoke select on app.slow from loader")
     arn = limited.task("suspended", **QUICK)
     limited.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
-    until(lambda: _state(limited, arn, "t") == "Table completed")
-    assert _state(limited, arn, "slow") == "Table error"
+    until(lambda: limited.state(arn, "t") == "Table completed")
+    assert limited.state(arn, "slow") == "Table error"
     assert limited.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 1
     told = [message for message in limited.events() if "Table app.slow" in message]
     assert "permission denied for table slow" in told[-1]
@@ -105,16 +92,16 @@ def test_a_table_that_cannot_be_loaded_is_suspended_and_a_reload_resumes_it(
     limited.stop(arn)
     limited.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
     limited.wait(arn, "replication_task_running")
-    assert _state(limited, arn, "slow") == "Table error"
+    assert limited.state(arn, "slow") == "Table error"
     tables.execute("grant select on app.slow to loader")
-    _ask(limited, arn, "slow")
-    until(lambda: _state(limited, arn, "slow") == "Table completed")
+    limited.reload(arn, "slow")
+    until(lambda: limited.state(arn, "slow") == "Table completed")
     tables.execute("update app.slow set note = 'flows again' where id = 2")
     until(lambda: limited.changes("suspended", "slow"))
     limited.stop(arn)
     changes = limited.changes("suspended", "slow")
     assert [row["note"] for row in changes] == ["flows again"]
-    assert folded(limited.loads("suspended", "slow"), changes) == _rows(tables, "slow")
+    assert folded(limited.loads("suspended", "slow"), changes) == rows(tables, "slow")
     limited.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -133,16 +120,16 @@ def test_a_change_that_cannot_be_written_suspends_its_table_and_no_other(
         source.execute("insert into app.u values (1, 'good')")
         source.execute("insert into app.t values (2, 'left out')")
     until(lambda: shared.changes("collides", "u"))
-    until(lambda: _state(shared, arn, "t") == "Table error")
+    until(lambda: shared.state(arn, "t") == "Table error")
     assert [row["id"] for row in shared.changes("collides", "t")] == [1]
     assert shared.describe(arn)["Status"] == "running"
     source.execute("alter table app.t drop dms_change_seq")
-    _ask(shared, arn, "t")
-    until(lambda: _state(shared, arn, "t") == "Table completed")
+    shared.reload(arn, "t")
+    until(lambda: shared.state(arn, "t") == "Table completed")
     source.execute("insert into app.t values (3, 'good')")
     until(lambda: len(shared.changes("collides", "t")) == 2)
     shared.stop(arn)
-    assert folded(shared.loads("collides", "t"), shared.changes("collides", "t")) == _rows(source, "t")
+    assert folded(shared.loads("collides", "t"), shared.changes("collides", "t")) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -160,7 +147,7 @@ def test_the_policy_for_truncation_decides(
     shared.run(arn)
     source.execute("insert into app.t values (1, repeat('x', 2000))")
     source.execute("insert into app.u values (1, 'short')")
-    until(lambda: shared.describe(arn)["Status"] == status and (not state or _state(shared, arn, "t") == state))
+    until(lambda: shared.describe(arn)["Status"] == status and (not state or shared.state(arn, "t") == state))
     assert not shared.changes(name, "t")
     assert any("LobMaxSize (1 KB)" in message for message in shared.events())
     if status == "running":
@@ -238,7 +225,7 @@ def test_a_reload_that_waits_for_an_open_transaction_lets_changes_through(
     shared.run(arn)
     with psycopg.connect(address.uri()) as other:
         other.execute("insert into app.t values (1, 'open')")
-        _ask(shared, arn, "t")
+        shared.reload(arn, "t")
         until(lambda: any("A reload waits for its snapshot" in message for message in shared.events()))
         assert any(f"process {other.info.backend_pid}" in message for message in shared.events())
         source.execute("insert into app.u values (1, 'through')")
@@ -249,7 +236,7 @@ def test_a_reload_that_waits_for_an_open_transaction_lets_changes_through(
     until(lambda: shared.statistics(arn)["t"]["FullLoadReloaded"])
     shared.loaded(arn)
     shared.stop(arn)
-    assert folded(shared.loads("waits", "t"), []) == _rows(source, "t")
+    assert folded(shared.loads("waits", "t"), []) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -276,8 +263,8 @@ def test_a_table_that_is_added_is_loaded_on_resume_and_one_that_is_removed_is_le
     until(lambda: shared.changes("grows", "w"))
     shared.stop(arn)
     assert [row["id"] for row in shared.loads("grows", "w")] == [1, 2]
-    assert folded(shared.loads("grows", "w"), shared.changes("grows", "w")) == _rows(source, "w")
-    assert folded(shared.loads("grows", "t"), shared.changes("grows", "t")) == _rows(source, "t")
+    assert folded(shared.loads("grows", "w"), shared.changes("grows", "w")) == rows(source, "w")
+    assert folded(shared.loads("grows", "t"), shared.changes("grows", "t")) == rows(source, "t")
     assert shared.changes("grows", "u") == []
     # Made anew under its name, it is another table: loaded again.
     source.execute("drop table app.w")
@@ -285,7 +272,7 @@ def test_a_table_that_is_added_is_loaded_on_resume_and_one_that_is_removed_is_le
     source.execute("insert into app.w values (7, 'new')")
     shared.run(arn, "resume-processing")
     shared.stop(arn)
-    assert folded(shared.loads("grows", "w"), []) == _rows(source, "w")
+    assert folded(shared.loads("grows", "w"), []) == rows(source, "w")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 

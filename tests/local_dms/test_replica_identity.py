@@ -11,6 +11,7 @@ import pytest
 
 from tests.local_dms.conftest import GATE
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import make, rows
 
 pytestmark = pytest.mark.postgres
 
@@ -36,26 +37,11 @@ LOSSES = {
 STATEMENTS = ("update app.t set note = 'changed' where id = 1", "delete from app.t where id = 2")
 
 
-def _rows(source: psycopg.Connection[Any], table: str) -> dict[int, dict[str, Any]]:
-    rows = source.execute(f"select id, note from app.{table}".encode()).fetchall()
-    return {row[0]: {"id": row[0], "note": row[1]} for row in rows}
-
-
 def _make(source: psycopg.Connection[Any], loss: str = "") -> None:
-    for table in ("t", "u"):
-        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
-        source.execute(f"insert into app.{table} select g, 'row' from generate_series(1, 20) g".encode())
+    make(source, "t", "u")
     if loss == "index-gone":
         source.execute("create unique index t_other on app.t (id)")
         source.execute("alter table app.t replica identity using index t_other")
-
-
-def _state(service: Service, arn: str, table: str) -> str:
-    return str(service.statistics(arn)[table]["TableState"])
-
-
-def _ask(service: Service, arn: str, table: str) -> None:
-    service.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=[{"SchemaName": "app", "TableName": table}])
 
 
 def _told(service: Service, words: str) -> list[str]:
@@ -89,7 +75,7 @@ def test_a_table_that_loses_its_identity_harms_the_source_for_moments_and_says_s
     until(lambda: not _refused(source, STATEMENTS[0]), WITHIN_S)
     assert time.monotonic() - began < WITHIN_S
     assert not _refused(source, STATEMENTS[1])
-    until(lambda: _state(shared, arn, "t") == "Table error")
+    until(lambda: shared.state(arn, "t") == "Table error")
     assert len(until(lambda: _told(shared, reason))) == 1
     assert "reload it (ReloadTables)" in _told(shared, reason)[0]
     assert "IdentityLost" not in shared.statistics(arn)["t"]
@@ -101,19 +87,19 @@ def test_a_table_that_loses_its_identity_harms_the_source_for_moments_and_says_s
     assert shared.describe(arn)["Status"] == "running"
     assert shared.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 1
     # A reload alone would look right and lose updates: it is refused.
-    _ask(shared, arn, "t")
+    shared.reload(arn, "t")
     until(lambda: len(_told(shared, reason)) == 2)
-    assert _state(shared, arn, "t") == "Table error"
+    assert shared.state(arn, "t") == "Table error"
     source.execute(restore.encode())
-    _ask(shared, arn, "t")
-    until(lambda: _state(shared, arn, "t") == "Table completed")
+    shared.reload(arn, "t")
+    until(lambda: shared.state(arn, "t") == "Table completed")
     before = len(shared.changes(name, "t"))
     source.execute("update app.t set note = 'after' where id = 3")
     source.execute("delete from app.t where id = 4")
     until(lambda: len(shared.changes(name, "t")) == before + 2)
     shared.stop(arn)
-    assert folded(shared.loads(name, "t"), shared.changes(name, "t")) == _rows(source, "t")
-    assert folded(shared.loads(name, "u"), shared.changes(name, "u")) == _rows(source, "u")
+    assert folded(shared.loads(name, "t"), shared.changes(name, "t")) == rows(source, "t")
+    assert folded(shared.loads(name, "u"), shared.changes(name, "u")) == rows(source, "u")
     # Nothing of it broke the stream: it goes on where it was.
     shared.run(arn, "resume-processing")
     shared.stop(arn)
@@ -132,19 +118,19 @@ def test_an_identity_lost_while_the_task_was_stopped_is_found_when_it_goes_on(
     assert _refused(source, STATEMENTS[0])
     service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
     until(lambda: not _refused(source, STATEMENTS[0]), WITHIN_S)
-    until(lambda: _state(service, arn, "t") == "Table error")
+    until(lambda: service.state(arn, "t") == "Table error")
     # It stays so over a restart of the service, until it is reloaded.
     service.end()
     service = services()
     assert not _refused(source, STATEMENTS[1])
     source.execute("update app.u set note = 'flows' where id = 1")
     until(lambda: service.changes("asleep", "u"))
-    assert _state(service, arn, "t") == "Table error"
+    assert service.state(arn, "t") == "Table error"
     source.execute(LOSSES["nothing"][1].encode())
-    _ask(service, arn, "t")
+    service.reload(arn, "t")
     service.loaded(arn)
     service.stop(arn)
-    assert folded(service.loads("asleep", "t"), []) == _rows(source, "t")
+    assert folded(service.loads("asleep", "t"), []) == rows(source, "t")
     service.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -160,7 +146,7 @@ def test_the_policy_to_stop_stops_the_task_once_the_source_is_free(
     assert "no primary key" in shared.describe(arn)["LastFailureMessage"]
     assert "TableErrorPolicy STOP_TASK" in shared.describe(arn)["LastFailureMessage"]
     assert not _refused(source, STATEMENTS[0])
-    assert _state(shared, arn, "t") == "Table error"
+    assert shared.state(arn, "t") == "Table error"
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -197,7 +183,7 @@ def test_an_identity_that_changes_while_the_task_runs(shared: Service, source: p
         *(("D", 7, None, False), ("I", 70, "row", False)),
         ("D", 8, None, False),
     ]
-    assert _state(shared, arn, "t") == "Table completed"
+    assert shared.state(arn, "t") == "Table completed"
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -210,7 +196,7 @@ def test_a_log_of_inserts_becomes_a_table_when_it_has_a_key_and_is_reloaded(
     shared.run(arn)
     assert _told(shared, "no usable primary key (no primary key): only its inserts are captured")
     source.execute("alter table app.t add primary key (id)")
-    _ask(shared, arn, "t")
+    shared.reload(arn, "t")
     until(lambda: shared.statistics(arn)["t"]["FullLoadReloaded"])
     shared.loaded(arn)
     source.execute("update app.t set note = 'changed' where id = 1")
@@ -218,7 +204,7 @@ def test_a_log_of_inserts_becomes_a_table_when_it_has_a_key_and_is_reloaded(
     until(lambda: len(shared.changes("grown", "t")) == 3)
     shared.stop(arn)
     assert [row["Op"] for row in shared.changes("grown", "t")] == ["U", "D", "I"]
-    assert folded(shared.loads("grown", "t"), shared.changes("grown", "t")) == _rows(source, "t")
+    assert folded(shared.loads("grown", "t"), shared.changes("grown", "t")) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
@@ -232,21 +218,21 @@ def test_an_identity_lost_while_a_first_load_runs_is_not_forgotten_by_its_end(
     tables.execute(LOSSES["nothing"][0].encode())
     assert _refused(tables, STATEMENTS[0])
     until(lambda: not _refused(tables, STATEMENTS[0]), WITHIN_S)
-    assert _state(limited, arn, "slow") == "Full load"
+    assert limited.state(arn, "slow") == "Full load"
     tables.execute("select pg_advisory_unlock(%s)", [GATE])
-    until(lambda: limited.loads("early", "t") and _state(limited, arn, "slow") == "Table completed")
+    until(lambda: limited.loads("early", "t") and limited.state(arn, "slow") == "Table completed")
     until(lambda: limited.describe(arn)["ReplicationTaskStats"]["TablesErrored"] == 1)
-    assert _state(limited, arn, "t") == "Table error"
+    assert limited.state(arn, "t") == "Table error"
     # Lost again while it is reloaded: the load's end does not make it whole either.
     tables.execute(LOSSES["nothing"][1].encode())
     tables.execute("select pg_advisory_lock(%s)", [GATE])
     wanted = [{"SchemaName": "app", "TableName": table} for table in ("slow", "t")]
     limited.client.reload_tables(ReplicationTaskArn=arn, TablesToReload=wanted)
-    until(lambda: _state(limited, arn, "t") == "Table is being reloaded")
+    until(lambda: limited.state(arn, "t") == "Table is being reloaded")
     tables.execute(LOSSES["nothing"][0].encode())
-    until(lambda: _state(limited, arn, "t") == "Table error")
+    until(lambda: limited.state(arn, "t") == "Table error")
     tables.execute("select pg_advisory_unlock(%s)", [GATE])
-    until(lambda: _state(limited, arn, "slow") == "Table completed")
-    assert _state(limited, arn, "t") == "Table error"
+    until(lambda: limited.state(arn, "slow") == "Table completed")
+    assert limited.state(arn, "t") == "Table error"
     limited.stop(arn)
     limited.client.delete_replication_task(ReplicationTaskArn=arn)

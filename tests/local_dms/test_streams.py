@@ -18,6 +18,7 @@ from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.model.landed_file import parse_key
 from dms_assets.model.sequence import PATTERN, boundary_sequence
 from tests.local_dms.service import Service, folded, until
+from tests.local_dms.source_tables import rows
 
 pytestmark = pytest.mark.postgres
 
@@ -53,11 +54,6 @@ def writing(address: SourceAddress, sessions: int = 3) -> Iterator[list[int]]:
             thread.join()
 
 
-def _rows(source: psycopg.Connection[Any]) -> dict[int, dict[str, Any]]:
-    rows = source.execute("select id, n, note from app.t").fetchall()
-    return {row[0]: dict(zip(("id", "n", "note"), row, strict=True)) for row in rows}
-
-
 @pytest.fixture
 def table(source: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     source.execute("create table app.t (id integer primary key, n numeric(10,4), note text)")
@@ -78,7 +74,7 @@ def test_load_and_changes_under_concurrent_writes(
     shared.stop(arn)
     changes = shared.changes("busy", "t")
     assert during > 0
-    assert folded(shared.loads("busy", "t"), changes) == _rows(table)
+    assert folded(shared.loads("busy", "t"), changes) == rows(table, "t")
     sequences = [row["dms_change_seq"] for row in changes]
     assert sequences == sorted(set(sequences))
     assert all(PATTERN.fullmatch(sequence) for sequence in sequences)
@@ -121,7 +117,7 @@ def test_the_boundary_of_a_reload_is_exact(
     assert after
     loads = shared.loads("exact", "t")
     # The load is the state at the boundary: later changes lead from it to the source, and each is needed exactly once.
-    assert folded(loads, after) == _rows(table)
+    assert folded(loads, after) == rows(table, "t")
     present = {row["id"] for row in loads}
     for row in after:
         # A writer's delete of a key that is absent makes no change, so every one must find its row.
@@ -149,7 +145,7 @@ def test_keys_that_swap_through_a_third(shared: Service, table: psycopg.Connecti
     shared.stop(arn)
     changes = shared.changes("swap", "t")
     assert {row["Op"] for row in changes} == {"I", "D"}
-    assert folded(shared.loads("swap", "t"), changes) == _rows(table)
+    assert folded(shared.loads("swap", "t"), changes) == rows(table, "t")
 
 
 def test_strict_writes_a_key_update_as_dms_does(shared: Service, table: psycopg.Connection[Any]) -> None:
