@@ -26,6 +26,6 @@ ROW = Row(
     "Changes of definitions between and inside transactions and while down, as far as curated",
     "0 values under a wrong column, every rewrite flagged, all repaired by a reload",
     200,
-    40,
+    None,
     measure,
 )
