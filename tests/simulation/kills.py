@@ -146,7 +146,10 @@ class Kills:
             self.world.reloaded()
             return children.ingest
         if name.startswith("retention."):
-            # A run that dies before it commits leaves files that nothing refers to.
+            # Several batches to put together; and a run that dies before it commits leaves files nobody refers to.
+            for _ in range(children.LEDGER_PART + 1):
+                self._arrived()
+                self.world.ingest()
             self._arrived()
             children.run(children.ingest, self.facts, "lake.before_commit=kill")
             self.settle()
