@@ -104,6 +104,12 @@ class TaskRunner:
         context.store.update(self.arn, Status="stopped", StopReason=reason, StopDate=now().timestamp())
         context.say(f"Replication task stopped. {reason}")
 
+    def _tell_running(self) -> None:
+        """Say that the task runs, unless it was asked to stop meanwhile, which a restart must not forget."""
+        with self._store.transaction():
+            if self._store.get(self.arn)["Status"] != "stopping":
+                self._store.update(self.arn, Status="running")
+
     def _break(self, message: str) -> None:
         """Remember that the stream has a gap: what was lost does not come back when the source looks right again."""
         stream = self._store.stream(self.arn)
@@ -153,7 +159,7 @@ class TaskRunner:
                 prepare_targets(context, tables)
                 fresh = [new_statistics(table.name, BEFORE_LOAD) for table in tables]
                 context.store.reset_statistics(self.arn, fresh)
-            context.store.update(self.arn, Status="running")
+            self._tell_running()
             load_without_stream(context, connection, tables)
         return "Stop Reason FULL_LOAD_ONLY_FINISHED"
 
@@ -191,7 +197,7 @@ class TaskRunner:
                     state = BEFORE_LOAD if loads else COMPLETED
                     context.store.reset_statistics(self.arn, [new_statistics(t.name, state) for t in tables])
                     context.store.put_stream(self.arn, stream)
-                    context.store.update(self.arn, Status="running")
+                    self._tell_running()
                 if loads:
                     with TableWatch(context, lambda _: None) as watch:
                         load_initially(context, tables, snapshot.name)
@@ -210,7 +216,7 @@ class TaskRunner:
             stream = follow_selection(context, connection, stream)
             names = ChangeNames(context.target.exists)
             changes = ChangeStream(context, connection, arrow, stream, names)
-            context.store.update(self.arn, Status="running")
+            self._tell_running()
             with TableWatch(context, changes.suspend) as watch, Reloads(context, changes) as reloads:
                 self._cycles(context, changes, reloads, watch)
             changes.catch_up()

@@ -88,6 +88,27 @@ def test_a_clean_end_flushes_and_a_start_goes_on(services: Start, table: psycopg
     assert folded(service.loads("clean", "t"), changes) == rows(table, "t")
 
 
+def test_a_stop_that_was_asked_for_while_the_task_began_survives_a_kill(
+    services: Start, table: psycopg.Connection[Any]
+) -> None:
+    service = services()
+    arn = service.task("stopping")
+    service.run(arn)
+    service.stop(arn)
+    service.end()
+    _change(table, 1)
+    service = services("local_dms.before_confirm=kill@1")
+    service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+    service.client.stop_replication_task(ReplicationTaskArn=arn)
+    assert service.killed() == KILLED_STATUS
+    service = services()
+    assert service.describe(arn)["Status"] == "stopped"
+    service.run(arn, "resume-processing")
+    _change(table, 2)
+    service.stop(arn)
+    assert folded(service.loads("stopping", "t"), service.changes("stopping", "t")) == rows(table, "t")
+
+
 def test_a_kill_during_the_load_loads_the_rest_as_a_reload(services: Start, table: psycopg.Connection[Any]) -> None:
     table.execute("create table app.u (id integer primary key)")
     table.execute("insert into app.u select generate_series(1, 10)")
