@@ -316,9 +316,10 @@ class World:
         return any(outcome.committed for outcome in outcomes)
 
     def drain(self, *, held: bool = False) -> None:
-        """Take in everything; with `held`, what is in quarantine may stay."""
+        """Take in everything, at least once: a load without rows has no file; with `held`, quarantine may stay."""
         deadline = time.monotonic() + PATIENCE_S
         quarantine = Quarantine(self.installation.quarantine, SOURCE)
+        self.ingest()
         while any(read_inbox(self.landing, self.spec).tables.values()) or (quarantine.held_tables() and not held):
             self.ingest()
             assert time.monotonic() < deadline, "files stay in landing"
