@@ -80,6 +80,8 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
     if world.altered:
         # Files of both forms wait now, and some of the new one are in quarantine.
         _captured(world)
+        if world.loads_wait():
+            world.drain(held=True)
         world.read_metadata()
         world.record()
     _arrive(world)
