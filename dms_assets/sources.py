@@ -145,7 +145,7 @@ def _shared(spec: SourceSpec, other: SourceSpec) -> tuple[str, str, str] | None:
         if common := made(spec) & made(other):
             reason = f"makes '{min(common)}' of source, schema and table"
             return "name", reason, "give one of the sources another name"
-    folders = [f"{one.folder.strip('/')}/" for one in (spec, other)]
+    folders = [f"{folder}/" if (folder := one.folder.strip("/")) else "" for one in (spec, other)]
     if folders[0].startswith(folders[1]) or folders[1].startswith(folders[0]):
         reason = f"takes the files below '{folders[0]}'"
         return "dms.folder", reason, "give each source a folder of its own in the bucket, none within another"

@@ -129,6 +129,7 @@ def test_two_sources_of_one_name_are_both_refused(tmp_path: Path) -> None:
         (("a", "s", "t", "x"), ("b", "s", "t", "x"), "takes the files below 'x/'"),
         (("a", "s", "t", "x"), ("b", "s", "t", "x/y"), "takes the files below 'x"),
         (("a", "s", "t", "x"), ("b", "s", "t", "xy"), ""),
+        (("a", "s", "t", "''"), ("b", "s", "t", "x"), "takes the files below"),
     ],
 )
 def test_sources_that_would_share_anything_are_both_refused(

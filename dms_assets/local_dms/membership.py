@@ -12,14 +12,15 @@ import psycopg
 from dms_assets.local_dms.context import TaskContext
 from dms_assets.local_dms.faults import TableError
 from dms_assets.local_dms.postgres.catalog import SourceTable, read_tables
-from dms_assets.local_dms.postgres.publication import publication_names, publish, published
+from dms_assets.local_dms.postgres.publication import publication_names, publish, published, unpublish
 from dms_assets.local_dms.postgres.slot import SlotBlockedError
 from dms_assets.local_dms.stream import ChangeStream
 from dms_assets.local_dms.suspension import suspend, table_errors
 from dms_assets.local_dms.tables import LOST_MEMBER, RELOAD_MEMBER, check_tables
 from dms_assets.model.names import TableName
 
-_LOCK_TIMEOUT = "1s"
+_LOCK_TIMEOUT = "3s"
+"""More than `deadlock_timeout`, after which PostgreSQL makes an autovacuum give way."""
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def change_publications(
     """Change publications inside the context; `members` of tables' statistics are stored with their new form.
 
     The new form is stored before the source's transaction commits, and the old one stays permitted, so that a kill
-    leaves one of them. Raises psycopg.errors.LockNotAvailable if a table is locked for longer than a second.
+    leaves one of them. Raises psycopg.errors.LockNotAvailable if a table is locked for longer than some seconds.
     """
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
@@ -76,8 +77,14 @@ def _take_up(context: TaskContext, changes: ChangeStream, table: SourceTable) ->
     whole, inserts = (f"{publication}/{table.oid}" in form for publication in publication_names(slot))
     if table.unnamed and (lost or (known and not whole and not inserts)):
         raise TableError(table.name, lost_message(table.unnamed))
+    # Another relation had this name: its changes, under whatever name it has now, are not the table's any more.
+    earlier = [
+        oid
+        for oid, (name, _) in changes.state.tables.items()
+        if name == table.name and oid != table.oid and any(f"{p}/{oid}" in form for p in publication_names(slot))
+    ]
     # One that is known and cannot be named is left as it is: a log of inserts, or found by the watch of tables.
-    if known and not lost and (whole or table.unnamed):
+    if known and not lost and not earlier and (whole or table.unnamed):
         return
     check_tables(context, [] if known else [table])
     try:
@@ -85,6 +92,8 @@ def _take_up(context: TaskContext, changes: ChangeStream, table: SourceTable) ->
             table_errors(context, table.name),
             change_publications(context, changes.connection, slot, {table.name: {LOST_MEMBER: None}}),
         ):
+            for oid in earlier:
+                unpublish(changes.connection, slot, oid)
             publish(changes.connection, slot, table)
             changes.adopt(table)
     except TableError as error:

@@ -102,7 +102,10 @@ class TableWatch:
             with change_publications(self._context, connection, stream.slot, {name: lost}):
                 unpublish(connection, stream.slot, oid)
         except psycopg.errors.LockNotAvailable:
-            log.info("task %s: table %s is locked and stays published for now", self._context.identifier, name)
+            self._tell(
+                f"Table {name}: {reason}, so that PostgreSQL refuses its updates and deletes, and it cannot be "
+                "unpublished while another session has it locked (VACUUM, CREATE INDEX CONCURRENTLY, LOCK): tried again"
+            )
             return
         except psycopg.Error as error:
             explained = explain(error, str(self._context.source))

@@ -93,3 +93,32 @@ def test_a_table_dropped_under_a_running_task_is_suspended_and_a_new_one_is_take
     assert shared.statistics(arn)["t"]["FullLoadStartTime"] == first
     assert folded(shared.loads("replaced", "t"), shared.changes("replaced", "t")[before:]) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_table_that_took_anothers_name_is_followed_alone_after_its_reload(
+    shared: Service, source: psycopg.Connection[Any]
+) -> None:
+    make(source, "t", "u", count=5)
+    arn = shared.task("swapped")
+    shared.run(arn)
+    source.execute("update app.t set note = 'before' where id = 1")
+    until(lambda: shared.changes("swapped", "t"))
+    with source.transaction():
+        source.execute("create table app.t2 (like app.t including all)")
+        source.execute("insert into app.t2 select * from app.t")
+        source.execute("alter table app.t rename to t_old")
+        source.execute("alter table app.t2 rename to t")
+    loaded = shared.statistics(arn)["t"]["FullLoadStartTime"]
+    shared.reload(arn, "t")
+    until(lambda: shared.statistics(arn)["t"]["FullLoadStartTime"] > loaded)
+    shared.loaded(arn)
+    before = len(shared.changes("swapped", "t"))
+    source.execute("delete from app.t_old where id in (3, 4)")
+    source.execute("update app.t set note = 'followed' where id = 2")
+    source.execute("update app.u set note = 'flows' where id = 1")
+    until(lambda: shared.changes("swapped", "u"))
+    shared.stop(arn)
+    changes = shared.changes("swapped", "t")[before:]
+    assert [(row["Op"], row["id"]) for row in changes] == [("U", 2)]
+    assert folded(shared.loads("swapped", "t"), changes) == rows(source, "t")
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)

@@ -64,12 +64,12 @@ class SourceAddress:
         return f"{self.host}:{self.port}/{self.database}"
 
     def _parameters(self) -> dict[str, Any]:
-        # The source is asked for the same: sessions of a host that is gone would hold slot and snapshot for hours.
+        # The source is asked for probes too: sessions of a host that is gone would hold slot and snapshot for hours.
+        # Not for the timeout: a load whose target stalls takes nothing for a while, which counts as silence there.
         theirs = {
             "tcp_keepalives_idle": _DEAD_AFTER_S // 2,
             "tcp_keepalives_interval": max(_DEAD_AFTER_S // 6, 1),
             "tcp_keepalives_count": 3,
-            "tcp_user_timeout": _DEAD_AFTER_S * 1000,
         }
         options = " ".join(f"-c {name}={value}" for name, value in {**_SETTINGS, **theirs}.items())
         return {
