@@ -125,6 +125,17 @@ def check_publications(connection: psycopg.Connection[Any], stream: StreamState,
     """
     if not stream.publications:
         return
+    changed = _changed(connection, stream, forms)
+    if changed and forms:
+        # The task itself may have changed them between the two looks, and it permits only the latest form.
+        changed = _changed(connection, stream, forms)
+    if changed:
+        cause = f"{changed} was changed from outside: changes may have been left out of the log that was read"
+        raise GapError(Gap.PUBLICATION_CHANGED, cause, Lost(stream.durable, flushed_lsn(connection)))
+
+
+def _changed(connection: psycopg.Connection[Any], stream: StreamState, forms: Forms | None) -> str:
+    """What of the publications is as no permitted form has it, if anything. Raises GapError if one is missing."""
     found = published(connection, stream.slot)
     missing = [name for name in publication_names(stream.slot) if name not in found]
     if missing:
@@ -132,9 +143,7 @@ def check_publications(connection: psycopg.Connection[Any], stream: StreamState,
         raise GapError(Gap.PUBLICATION_MISSING, cause, Lost(stream.durable, flushed_lsn(connection)))
     permitted = forms() if forms else stream.publications
     changes = [unlike(connection, wanted, found) for wanted in permitted]
-    if all(changes):
-        cause = f"{changes[-1]} was changed from outside: changes may have been left out of the log that was read"
-        raise GapError(Gap.PUBLICATION_CHANGED, cause, Lost(stream.durable, flushed_lsn(connection)))
+    return changes[-1] if all(changes) else ""
 
 
 def check_history(connection: psycopg.Connection[Any], stream: StreamState, slot: SlotState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -32,8 +32,8 @@ def change_publications(
 ) -> Iterator[None]:
     """Change publications inside the context; `members` of tables' statistics are stored with their new form.
 
-    The new form is stored before the source's transaction commits, and the old one stays permitted, so that a kill
-    leaves one of them. Raises psycopg.errors.LockNotAvailable if a table is locked for longer than some seconds.
+    The new form is stored before the source's transaction commits, and the old one stays permitted until it has, so
+    that a kill leaves one of them. Raises psycopg.errors.LockNotAvailable if a table is locked for some seconds.
     """
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
@@ -41,11 +41,21 @@ def change_publications(
         form = published(connection, slot)
         with context.store.transaction():
             stream = context.store.stream(context.arn)
+            before = stream.publications if stream is not None else ()
             if stream is not None:
-                forms = (*stream.publications, form)
-                context.store.put_stream(context.arn, replace(stream, publications=forms))
+                context.store.put_stream(context.arn, replace(stream, publications=(*before, form)))
             for name, values in members.items():
                 context.store.update_table(context.arn, name, **values)
+    forget_forms(context, before, form)
+
+
+def forget_forms(context: TaskContext, before: Sequence[Mapping[str, str]], form: Mapping[str, str]) -> None:
+    """Permit forms of before a change no longer: one of them may lack a table, and nobody would miss it."""
+    with context.store.transaction():
+        stream = context.store.stream(context.arn)
+        if stream is not None:
+            kept = tuple(known for known in stream.publications if known == form or known not in before)
+            context.store.put_stream(context.arn, replace(stream, publications=kept))
 
 
 def take_up(context: TaskContext, changes: ChangeStream, names: Iterable[TableName]) -> list[TableName]:

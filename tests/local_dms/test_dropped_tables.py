@@ -122,3 +122,27 @@ def test_a_table_that_took_anothers_name_is_followed_alone_after_its_reload(
     assert [(row["Op"], row["id"]) for row in changes] == [("U", 2)]
     assert folded(shared.loads("swapped", "t"), changes) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_table_that_was_taken_up_is_missed_when_somebody_unpublishes_it(
+    shared: Service, source: psycopg.Connection[Any]
+) -> None:
+    make(source, "t", "u", count=5)
+    arn = shared.task("unpublished")
+    shared.run(arn)
+    source.execute("update app.u set note = 'flows' where id = 1")
+    until(lambda: shared.changes("unpublished", "u"))
+    with source.transaction():
+        source.execute("drop table app.t")
+        source.execute("create table app.t (id integer primary key, note text)")
+    until(lambda: shared.state(arn, "t") == "Table error")
+    shared.reload(arn, "t")
+    until(lambda: shared.state(arn, "t") == "Table completed")
+    source.execute("insert into app.t values (1, 'followed')")
+    until(lambda: shared.changes("unpublished", "t"))
+    publication = f"local_dms_{arn.rsplit(':', 1)[-1].lower()}"
+    source.execute(f"alter publication {publication} drop table app.t".encode())
+    source.execute("insert into app.t values (2, 'lost')")
+    until(lambda: shared.describe(arn)["Status"] == "failed")
+    assert "publication changed" in shared.describe(arn)["LastFailureMessage"]
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
