@@ -55,6 +55,7 @@ def reload(
     Rows that the load has not are closed at its boundary, history before it stays. Where clocks are known only to some
     seconds, the load begins twice as many later. After a gap in the stream, ask for a fresh one: it loads every table.
     """
+    from dms_assets.dms.task_reader import read_task, task_identifier  # noqa: PLC0415
     from dms_assets.environment import Environment  # noqa: PLC0415
     from dms_assets.installation import Installation  # noqa: PLC0415
     from dms_assets.pipeline.declared_tables import UnknownTableError  # noqa: PLC0415
@@ -72,10 +73,13 @@ def reload(
         raise click.UsageError(str(error)) from error
     installation = Installation(environment)
     before = LoadsBefore.read(installation, spec, planned.tables)
-    carry_out(installation, spec, dms_client(environment.region, home), planned, say=click.echo)
+    client = dms_client(environment.region, home)
+    carry_out(installation, spec, client, planned, say=click.echo)
     _observe(environment, spec.name, planned)
     if wait:
-        before.wait_for_new(installation, spec, timeout_s=timeout, say=_say)
+        before.wait_for_new(
+            installation, spec, task=lambda: read_task(client, task_identifier(spec.name)), timeout_s=timeout, say=_say
+        )
         click.echo(f"loaded and curated: {', '.join(name.table for name in planned.tables)}")
 
 

@@ -228,7 +228,7 @@ class BatchAttempt:
             else:
                 placed.append((file, stream.ordinal))
         if strays:
-            told = "older than every known stream of the task: move them away, or register the task they came from"
+            told = "older than every known stream of the task, so that nothing tells their place: move them away"
             self._outcome.waiting.append(Waiting(told, strays))
         if len(placed) > MAX_FILES:
             self._outcome.waiting.append(Waiting("for the next batch", len(placed) - MAX_FILES))

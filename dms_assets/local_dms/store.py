@@ -73,8 +73,9 @@ class StreamState:
         return cls(**{**document, "tables": tables, "publications": publications})
 
     def with_tables(self, tables: Mapping[int, tuple[TableName, tuple[str, ...]]]) -> StreamState:
-        """The same stream with more relations."""
-        return replace(self, tables={**self.tables, **tables})
+        """The same stream with relations taken up: of those of one name the last one is the table."""
+        others = {oid: known for oid, known in self.tables.items() if oid not in tables}
+        return replace(self, tables={**others, **tables})
 
     def at(self, durable: int, tick: int, counter: int, last: tuple[int, int] = (0, 0)) -> StreamState:
         """The same stream further on; `last` is the end and time of the last transaction, (0, 0) if there was none."""

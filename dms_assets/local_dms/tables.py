@@ -23,7 +23,10 @@ RELOAD_MEMBER = "ReloadRequested"
 LOST_MEMBER = "IdentityLost"
 """Ours, never in an answer: the log cannot name the table's rows any more, and why. It ends when it is published."""
 
-OUR_MEMBERS = frozenset({RELOAD_MEMBER, LOST_MEMBER})
+UNTOLD_MEMBER = "LossUntold"
+"""Ours, never in an answer: the table lost its identity, and nobody was told yet."""
+
+OUR_MEMBERS = frozenset({RELOAD_MEMBER, LOST_MEMBER, UNTOLD_MEMBER})
 
 _COUNTERS = (
     *("Inserts", "Updates", "Deletes", "Ddls", "AppliedInserts", "AppliedUpdates", "AppliedDeletes", "AppliedDdls"),

@@ -23,13 +23,17 @@ from dms_assets.local_dms.postgres.publication import publication_names, unpubli
 from dms_assets.local_dms.postgres.source import explain
 from dms_assets.local_dms.store import StreamState
 from dms_assets.local_dms.suspension import suspend
-from dms_assets.local_dms.tables import ERROR, LOST_MEMBER, table_name
+from dms_assets.local_dms.tables import ERROR, LOST_MEMBER, UNTOLD_MEMBER, table_name
+from dms_assets.model import failpoints
 from dms_assets.model.names import TableName
 
 log = logging.getLogger("local_dms")
 
 _EVERY_S = 1.0
-_GONE = "select o from unnest(%s::oid[]) o where not exists (select from pg_class c where c.oid = o)"
+_NAMES = """
+select o::int8, n.nspname::text, c.relname::text
+from unnest(%s::oid[]) o left join pg_class c on c.oid = o left join pg_namespace n on n.oid = c.relnamespace
+"""
 _PUBLISHED = """
 select r.prrelid::int8 from pg_publication p join pg_publication_rel r on r.prpubid = p.oid where p.pubname = %s
 """
@@ -92,12 +96,13 @@ class TableWatch:
         for oid, reason in unnamed(connection, published).items():
             if oid in stream.tables:
                 self._let_go(connection, stream, oid, reason)
-        self._find_dropped(connection)
+        self._tell_lost()
+        self._find_moved(connection)
 
     def _let_go(self, connection: psycopg.Connection[Any], stream: StreamState, oid: int, reason: str) -> None:
         """Unpublish a table, and suspend it before that counts: a kill in between must not leave it flowing."""
         name, _ = stream.tables[oid]
-        lost = {LOST_MEMBER: reason, "TableState": ERROR}
+        lost = {LOST_MEMBER: reason, UNTOLD_MEMBER: True, "TableState": ERROR}
         try:
             with change_publications(self._context, connection, stream.slot, {name: lost}):
                 unpublish(connection, stream.slot, oid)
@@ -116,9 +121,16 @@ class TableWatch:
                 f"updates and deletes: {explained}"
             )
             return
-        self._give_up(TableError(name, lost_message(reason)))
+        failpoints.reach("local_dms.after_unpublishing")
 
-    def _find_dropped(self, connection: psycopg.Connection[Any]) -> None:
+    def _tell_lost(self) -> None:
+        """Tell of tables that were unpublished, now or before a kill."""
+        for one in self._context.store.statistics(self._context.arn):
+            if one.get(UNTOLD_MEMBER):
+                self._give_up(TableError(table_name(one), lost_message(one[LOST_MEMBER])))
+
+    def _find_moved(self, connection: psycopg.Connection[Any]) -> None:
+        """Find tables that were dropped, or go by another name: what is captured is not the table any more."""
         # States first: a reload makes a new table known before the state says that it is loaded.
         states = self._states()
         stream = self._context.store.stream(self._context.arn)
@@ -127,18 +139,26 @@ class TableWatch:
         known = {oid: name for oid, (name, _) in stream.tables.items()}
         latest = {name: oid for oid, name in known.items()}
         asked = [oid for name, oid in latest.items() if states.get(name, ERROR) != ERROR]
-        for (oid,) in connection.execute(_GONE, [asked]).fetchall():
-            reason = "it was dropped in the source, or made anew; changes of a new table of its name are not captured"
-            self._give_up(TableError(known[int(oid)], reason))
+        for oid, schema, table in connection.execute(_NAMES, [asked]).fetchall():
+            if schema is None:
+                happened = "was dropped in the source, or made anew"
+            elif TableName(schema, table) != known[oid]:
+                happened = f"was renamed in the source, to {schema}.{table}"
+            else:
+                continue
+            self._give_up(TableError(known[oid], f"it {happened}; changes of a new table of its name are not captured"))
 
     def _states(self) -> Mapping[TableName, str]:
         return {table_name(one): one["TableState"] for one in self._context.store.statistics(self._context.arn)}
 
     def _give_up(self, error: TableError) -> None:
         self._suspended([error.table])
-        try:
-            suspend(self._context, error)
-        except TaskError as failure:
-            self._context.store.update_table(self._context.arn, error.table, TableState=ERROR)
-            self._failure = failure
-            self._context.wake.set()
+        context = self._context
+        with context.store.transaction():
+            try:
+                suspend(context, error)
+            except TaskError as failure:
+                self._failure = failure
+            context.store.update_table(context.arn, error.table, **{"TableState": ERROR, UNTOLD_MEMBER: None})
+        if self._failure is not None:
+            context.wake.set()

@@ -27,6 +27,8 @@ NAMES: frozenset[str] = frozenset(
         "local_dms.during_load",
         # Local DMS: the boundary of a reload is known and not stored.
         "local_dms.before_boundary",
+        # Local DMS: a table whose rows the log cannot name is unpublished, nobody was told.
+        "local_dms.after_unpublishing",
         # Commit protocol: landing is listed, nothing is done yet.
         "lake.after_listing",
         # Commit protocol: some files are fetched into the scratch folder, some are not.

@@ -30,6 +30,14 @@ class MissingTableError(LookupError):
         )
 
 
+class RefusedTablesError(ValueError):
+    """Tables that keep their last metadata, each with its reason. One text: reports leave out members of a group."""
+
+    def __init__(self, source: str, reasons: list[Exception]) -> None:
+        told = "\n".join(f"- {reason}" for reason in reasons)
+        super().__init__(f"source '{source}': these tables keep their last metadata, others are new:\n{told}")
+
+
 def _result(spec: SourceSpec, stored: StoredVersion, changes: list[Change]) -> dg.MaterializeResult[None]:
     metadata = stored.metadata
     key = table_key(spec.name, Layer.METADATA, metadata.name)
@@ -84,15 +92,16 @@ def build_metadata_assets(spec: SourceSpec, specs: list[dg.AssetSpec]) -> dg.Ass
         wanted = [table_of(key) for key in sorted(context.selected_asset_keys)]
         with installation.source_connection(spec) as connection:
             reflection = reflect(connection, spec.database_schema, [name.table for name in wanted])
-        store, refused = installation.versions(spec.name), list[ValueError]()
+        store, refused = installation.versions(spec.name), list[Exception]()
         for found in reflection.tables.values():
             try:
                 yield _record(spec, store, found)
             except (ColumnNamesError, ExclusionError, DamagedVersionError) as error:
                 refused.append(error)
+        missing = MissingTableError(spec.name, list(reflection.missing)) if reflection.missing else None
         if refused:
-            raise ExceptionGroup(f"source '{spec.name}': tables that keep their last metadata", refused)
-        if reflection.missing:
-            raise MissingTableError(spec.name, list(reflection.missing))
+            raise RefusedTablesError(spec.name, [*refused, *([missing] if missing else [])])
+        if missing:
+            raise missing
 
     return metadata

@@ -224,12 +224,23 @@ def _judge(
         found.wrong.append(
             f"{subject}: {'' if is_held else 'not '}held, {world.stopped.get(subject.before, 'goes on')}"
         )
-    if not is_held and len(here) != len(subject.images):
+    if effect is Effect.MOVES and subject.place != "down":
+        # What was written by the new name until the table was suspended, a second later at most, is there or not.
+        _judge_moved(found, world, subject)
+    elif not is_held and len(here) != len(subject.images):
         found.wrong.append(f"{subject}: {len(here)} changes, not {len(subject.images)}")
     flagged = subject.before in differing
     if flagged != (effect in FLAGGED):
         found.wrong.append(f"{subject}: {'' if flagged else 'not '}flagged by the comparison")
     return flagged
+
+
+def _judge_moved(found: Ddls, world: ToCurated, subject: Subject) -> None:
+    told = f"Table {subject.before}: it was renamed in the source, to {subject.after}"
+    times = sum(told in message for message in world.events())
+    found.observed["suspended for its new name"] += times
+    if times != 1:
+        found.wrong.append(f"{subject}: told {times} times that it has a new name")
 
 
 def _repair(found: Ddls, world: ToCurated, flagged: Sequence[Subject]) -> None:

@@ -108,6 +108,17 @@ def test_a_table_that_took_anothers_name_is_followed_alone_after_its_reload(
         source.execute("insert into app.t2 select * from app.t")
         source.execute("alter table app.t rename to t_old")
         source.execute("alter table app.t2 rename to t")
+    until(lambda: shared.state(arn, "t") == "Table error")
+    told = [
+        message for message in shared.events() if "Table app.t: it was renamed in the source, to app.t_old" in message
+    ]
+    assert len(told) == 1
+    assert "reload it (ReloadTables)" in told[0]
+    # Neither relation's rows go by the name of the other.
+    source.execute("update app.t_old set note = 'of the old one' where id = 2")
+    source.execute("update app.u set note = 'flows first' where id = 1")
+    until(lambda: shared.changes("swapped", "u"))
+    assert [row["note"] for row in shared.changes("swapped", "t")] == ["before"]
     loaded = shared.statistics(arn)["t"]["FullLoadStartTime"]
     shared.reload(arn, "t")
     until(lambda: shared.statistics(arn)["t"]["FullLoadStartTime"] > loaded)
@@ -116,10 +127,27 @@ def test_a_table_that_took_anothers_name_is_followed_alone_after_its_reload(
     source.execute("delete from app.t_old where id in (3, 4)")
     source.execute("update app.t set note = 'followed' where id = 2")
     source.execute("update app.u set note = 'flows' where id = 1")
-    until(lambda: shared.changes("swapped", "u"))
-    shared.stop(arn)
+    until(lambda: len(shared.changes("swapped", "u")) == 2)
     changes = shared.changes("swapped", "t")[before:]
     assert [(row["Op"], row["id"]) for row in changes] == [("U", 2)]
+    assert folded(shared.loads("swapped", "t"), changes) == rows(source, "t")
+    # And back again: the first relation is the table once more.
+    with source.transaction():
+        source.execute("alter table app.t rename to t2")
+        source.execute("alter table app.t_old rename to t")
+    until(lambda: shared.state(arn, "t") == "Table error")
+    loaded = shared.statistics(arn)["t"]["FullLoadStartTime"]
+    shared.reload(arn, "t")
+    until(lambda: shared.statistics(arn)["t"]["FullLoadStartTime"] > loaded)
+    shared.loaded(arn)
+    before = len(shared.changes("swapped", "t"))
+    source.execute("update app.t set note = 'the first again' where id = 5")
+    source.execute("update app.t2 set note = 'not the table' where id = 5")
+    until(lambda: len(shared.changes("swapped", "t")) > before)
+    shared.stop(arn)
+    assert shared.state(arn, "t") == "Table completed"
+    changes = shared.changes("swapped", "t")[before:]
+    assert [(row["Op"], row["id"]) for row in changes] == [("U", 5)]
     assert folded(shared.loads("swapped", "t"), changes) == rows(source, "t")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 

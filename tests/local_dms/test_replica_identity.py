@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from dms_assets.local_dms.tables import OUR_MEMBERS
+from dms_assets.model.failpoints import KILLED_STATUS
 from tests.local_dms.conftest import GATE
 from tests.local_dms.service import Service, folded, until
 from tests.local_dms.source_tables import make, rows
@@ -131,6 +133,37 @@ def test_an_identity_lost_while_the_task_was_stopped_is_found_when_it_goes_on(
     service.loaded(arn)
     service.stop(arn)
     assert folded(service.loads("asleep", "t"), []) == rows(source, "t")
+    service.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+@pytest.mark.parametrize("policy", ["SUSPEND_TABLE", "STOP_TASK"])
+def test_a_kill_between_unpublishing_a_table_and_telling_it_leaves_it_to_be_told(
+    services: Callable[..., Service], source: psycopg.Connection[Any], policy: str
+) -> None:
+    _make(source)
+    service = services("local_dms.after_unpublishing=kill")
+    arn = service.task("untold", settings={"ErrorBehavior": {"TableErrorPolicy": policy}}, **QUICK)
+    service.run(arn)
+    source.execute(LOSSES["nothing"][0].encode())
+    assert _refused(source, STATEMENTS[0])
+    assert service.killed() == KILLED_STATUS
+    assert not _refused(source, STATEMENTS[0])
+    service = services()
+    until(lambda: _told(service, "REPLICA IDENTITY NOTHING") or service.describe(arn)["Status"] == "failed")
+    if policy == "STOP_TASK":
+        until(lambda: service.describe(arn)["Status"] == "failed")
+        assert "REPLICA IDENTITY NOTHING" in service.describe(arn)["LastFailureMessage"]
+        service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+        until(lambda: service.describe(arn)["Status"] == "running")
+    assert service.state(arn, "t") == "Table error"
+    assert service.statistics(arn)["t"].keys().isdisjoint(OUR_MEMBERS)
+    # Told once, and it is as any other table that lost its identity.
+    source.execute(LOSSES["nothing"][1].encode())
+    service.reload(arn, "t")
+    until(lambda: service.state(arn, "t") == "Table completed")
+    assert len(_told(service, "REPLICA IDENTITY NOTHING")) == 1
+    service.stop(arn)
+    assert folded(service.loads("untold", "t"), service.changes("untold", "t")) == rows(source, "t")
     service.client.delete_replication_task(ReplicationTaskArn=arn)
 
 

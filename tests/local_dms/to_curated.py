@@ -132,6 +132,11 @@ class ToCurated:
         """What DMS says of the tables."""
         return poll_task_patiently(self.dms, SOURCE).tables
 
+    def events(self) -> list[str]:
+        """What DMS told so far."""
+        pages = self.dms.client().get_paginator("describe_events").paginate()
+        return [event["Message"] for page in pages for event in page["Events"]]
+
     def start(self) -> None:
         """Make the task and start it; wait until all known tables are loaded."""
         self.provision()

@@ -20,6 +20,8 @@ from dms_assets import sources
 from dms_assets.cli import cli
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
+from dms_assets.lake.folder_store import FolderStore
+from dms_assets.lake.object_store import ObjectMeta, PreconditionFailedError
 from dms_assets.lake.task_memory import PollStore, StreamStore
 from dms_assets.metadata.source_connection import SourceUnreachableError
 from dms_assets.model.landed_file import cdc_file_name
@@ -343,6 +345,28 @@ def test_history_keeps_the_newest_results(bench: Bench) -> None:
         store.record(replace(result, source_rows=number))
     kept = store.history(PERSON.name)
     assert (len(kept), kept[-1].source_rows) == (KEPT, KEPT + 4)
+
+
+def test_a_result_is_kept_once_where_the_answer_to_its_first_writing_was_lost(bench: Bench) -> None:
+    state, lost = bench.installation.state, list[str]()
+
+    class ForgetsAnswers(FolderStore):
+        def put(self, key: str, data: bytes | Path, **condition: Any) -> ObjectMeta:
+            meta = super().put(key, data, **condition)
+            if not lost:
+                lost.append(key)
+                # Another one changes the document before the request is sent again.
+                super().put(key, json.dumps({**json.loads(data), "seen": True}).encode(), if_match=meta.etag)
+                raise PreconditionFailedError(key)
+            return meta
+
+    result = bench.reconcile().result
+    before = ReconciliationStore(state, "shop").history(PERSON.name)
+    assert isinstance(state, FolderStore)
+    later = replace(result, source_rows=result.source_rows + 1)
+    ReconciliationStore(ForgetsAnswers(state.root), "shop").record(later)
+    assert lost, "the answer was lost"
+    assert ReconciliationStore(state, "shop").history(PERSON.name) == (*before, later)
 
 
 def test_there_is_a_check_for_each_table_that_blocks_nothing_and_runs_by_schedule_or_demand_only() -> None:

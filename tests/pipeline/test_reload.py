@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,9 @@ from dms_assets.dms.control import TaskStateError
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.model.names import TableName
+from dms_assets.model.task_state import TABLE_COMPLETED, TABLE_ERROR, TableState, TaskState
 from dms_assets.pipeline.declared_tables import UnknownTableError, declared_tables
+from dms_assets.pipeline.reconciliation import reload as reload_module
 from dms_assets.pipeline.reconciliation.reload import (
     LoadsBefore,
     ReloadNotDoneError,
@@ -135,7 +138,44 @@ def test_waiting_for_a_load_that_does_not_come_says_so(installation: Installatio
     spec = source_spec()
     before = LoadsBefore.read(installation, spec, [PERSON])
     with pytest.raises(ReloadNotDoneError, match=r"waiting for the load of app\.person; the reload goes on"):
-        before.wait_for_new(installation, spec, timeout_s=0, say=lambda _: None)
+        before.wait_for_new(installation, spec, task=lambda: task("running"), timeout_s=0, say=lambda _: None)
+
+
+def task(status: str, state: str = TABLE_COMPLETED, failure: str | None = None) -> TaskState:
+    tables = {PERSON: TableState(PERSON, state)}
+    return TaskState(ARN, "dms-assets-shop", status, failure=failure, tables=tables)
+
+
+def test_a_reload_that_dms_refuses_is_told_and_not_waited_for(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = source_spec()
+    before = LoadsBefore.read(installation, spec, [PERSON])
+
+    def wait(*states: TaskState) -> None:
+        looks = iter(states)
+        before.wait_for_new(
+            installation, spec, task=lambda: next(looks), timeout_s=60, say=lambda _: None, pause=lambda _: None
+        )
+
+    with pytest.raises(ReloadRefusedError, match="task dms-assets-shop failed: the slot is lost"):
+        wait(task("running"), task("failed", failure="the slot is lost"))
+    # What was wrong before the request is still shown for a moment.
+    monkeypatch.setattr(reload_module, "REFUSED_AFTER_S", 0.05)
+    moment = task("running", TABLE_ERROR)
+    with pytest.raises(StopIteration):
+        wait(moment, task("running", "Table is being reloaded"), moment, task("running"))
+
+    def slowly() -> Iterator[TaskState]:
+        while True:
+            yield moment
+            time.sleep(0.02)
+
+    looks = slowly()
+    with pytest.raises(ReloadRefusedError, match=r"DMS does not load app\.person: .* the events of task .* say why"):
+        before.wait_for_new(
+            installation, spec, task=lambda: next(looks), timeout_s=60, say=lambda _: None, pause=lambda _: None
+        )
 
 
 def test_the_job_is_launched_with_tables_and_a_reason_from_its_page() -> None:

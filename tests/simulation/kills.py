@@ -22,6 +22,7 @@ from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.model.failpoints import KILLED_STATUS, NAMES
 from dms_assets.model.landed_file import cdc_file_name, load_file_name
 from dms_assets.model.names import TableName
+from dms_assets.model.task_state import TABLE_ERROR
 from tests.local_dms.service import until
 from tests.simulation import children
 from tests.simulation.accounts import check_accounts
@@ -39,6 +40,7 @@ _LEFT_OUT = {Do.PREPARE}
 
 CAPTURE = ("local_dms.before_confirm", "local_dms.before_advance", "local_dms.between_files")
 RELOAD = ("local_dms.during_load", "local_dms.before_boundary")
+UNPUBLISH = "local_dms.after_unpublishing"
 REJECT = (
     "lake.after_quarantine_copy",
     "lake.after_quarantine_text",
@@ -120,6 +122,8 @@ class Kills:
 
     def _killed(self, name: str) -> bool:
         """Whether the process died at the place."""
+        if name == UNPUBLISH:
+            return self._killed_unpublishing(name)
         if name in CAPTURE or name in RELOAD:
             return self._dms_killed(name)
         return children.run(self._scene(name), self.facts, f"{name}=kill") == KILLED_STATUS
@@ -134,6 +138,22 @@ class Kills:
             self.world.arm_at(name)
             self.work()
         until(lambda: self.world.counts["DMS killed"] > before, PATIENCE_S)
+        return True
+
+    def _killed_unpublishing(self, name: str) -> bool:
+        """A table loses its identity; when it has it again, it is loaded."""
+        table = self.world.plan.tables[0]
+        before = self.world.counts["DMS killed"]
+        self.work()
+        self.world.arm_at(name)
+        self.world.running()
+        self.world.sessions.identify_rows(table, "nothing")
+        until(lambda: self.world.counts["DMS killed"] > before, PATIENCE_S)
+        self.world.sessions.identify_rows(table, "full" if table.full_identity else "default")
+        self.world.running()
+        named = TableName(SCHEMA, table.name)
+        assert self.world.task().tables[named].state == TABLE_ERROR
+        self.world.ask_reload([named])
         return True
 
     def _scene(self, name: str) -> children.Work:

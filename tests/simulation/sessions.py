@@ -66,7 +66,11 @@ class Sessions:
             name = self._name(table)
             self.admin.execute(sql.SQL("create table {} ({})").format(name, sql.SQL(", ").join(parts)))
             if table.full_identity and table.keys:
-                self.admin.execute(sql.SQL("alter table {} replica identity full").format(name))
+                self.identify_rows(table, "full")
+
+    def identify_rows(self, table: Table, identity: LiteralString) -> None:
+        """Set what the log names a table's rows by: full, default, nothing."""
+        self.admin.execute(sql.SQL("alter table {} replica identity {}").format(self._name(table), sql.SQL(identity)))
 
     @staticmethod
     def _name(table: Table) -> sql.Identifier:

@@ -18,7 +18,7 @@ from dms_assets.local_dms.gaps import format_lsn
 from dms_assets.local_dms.settings import merged
 from dms_assets.local_dms.store import Store
 from dms_assets.local_dms.supervisor import Supervisor
-from dms_assets.local_dms.tables import OUR_MEMBERS, RELOAD_MEMBER
+from dms_assets.local_dms.tables import ERROR, OUR_MEMBERS, RELOAD_MEMBER, RELOADING
 from dms_assets.model.names import TableName
 
 KIND = "task"
@@ -229,7 +229,7 @@ class Tasks:
         arn = request["ReplicationTaskArn"]
         self.get(arn)
         found = filtered(self._store.statistics(arn), request.get("Filters", []), _STATISTICS_FILTERS)
-        shown = [{name: value for name, value in one.items() if name not in OUR_MEMBERS} for one in found]
+        shown = [_public_statistics(one) for one in found]
         return {"ReplicationTaskArn": arn, **page("TableStatistics", shown, request, largest=_STATISTICS_PAGE)}
 
     def reload(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -254,6 +254,14 @@ class Tasks:
                     raise not_found("Table", str(name)) from error
         self._supervisor.wake(arn)
         return {"ReplicationTaskArn": arn}
+
+
+def _public_statistics(statistics: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in statistics.items() if name not in OUR_MEMBERS}
+    if RELOAD_MEMBER in statistics and shown["TableState"] == ERROR:
+        # What went wrong is over as far as anybody was told; if the reload is refused, it is an error again.
+        shown["TableState"] = RELOADING
+    return shown
 
 
 def _check_start_type(document: dict[str, Any], start: str) -> None:

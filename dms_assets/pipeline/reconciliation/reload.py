@@ -23,6 +23,7 @@ from dms_assets.lake.object_store import ObjectStore
 from dms_assets.lake.stuck_loads import StuckLoads
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
+from dms_assets.model.task_state import TABLE_ERROR, TaskState
 from dms_assets.pipeline.checks.hold import read_summaries
 from dms_assets.pipeline.declared_tables import declared_tables
 from dms_assets.pipeline.status.progress import curated_batches
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LOOK_S = 2.0
+REFUSED_AFTER_S = 10.0
+"""How long DMS must say that a table is in error: right after the request that may still be what was wrong before."""
 
 
 class ReloadRefusedError(ValueError):
@@ -146,16 +149,20 @@ class LoadsBefore:
         installation: Installation,
         spec: SourceSpec,
         *,
+        task: Callable[[], TaskState],
         timeout_s: float,
         say: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Until every table has a new load that is curated.
+        """Until every table has a new load that is curated. `task` asks DMS for its task.
 
-        Raises ReloadRefusedError for a load that is stuck, ReloadNotDoneError when the time is over.
+        Raises ReloadRefusedError for a load that is stuck, or that DMS does not make; ReloadNotDoneError when the time
+        is over.
         """
         deadline, told = time.monotonic() + timeout_s, ""
+        refused: dict[TableName, float] = {}
         while waiting := self._waiting(installation, spec):
+            self._check_task(task(), refused)
             if time.monotonic() >= deadline:
                 raise ReloadNotDoneError(
                     f"{waiting}; the reload goes on. Let the stack run, and see `dms-assets status`"
@@ -164,6 +171,20 @@ class LoadsBefore:
                 say(waiting)
             told = waiting
             pause(LOOK_S)
+
+    def _check_task(self, task: TaskState, refused: dict[TableName, float]) -> None:
+        """`refused` has since when (monotonic seconds) DMS says that tables are in error."""
+        if task.status == "failed":
+            raise ReloadRefusedError(f"task {task.identifier} failed: {task.failure or 'DMS gives no reason'}")
+        now = time.monotonic()
+        for name in self.loads:
+            if name not in task.tables or task.tables[name].state != TABLE_ERROR:
+                refused.pop(name, None)
+            elif now - refused.setdefault(name, now) >= REFUSED_AFTER_S:
+                raise ReloadRefusedError(
+                    f"DMS does not load {name}: its state is '{TABLE_ERROR}'; the events of task {task.identifier} say "
+                    "why. Remove the cause, then reload the table again"
+                )
 
     def _waiting(self, installation: Installation, spec: SourceSpec) -> str | None:
         summaries = read_summaries(installation, spec, list(self.loads))

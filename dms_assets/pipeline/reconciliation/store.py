@@ -26,11 +26,12 @@ class ReconciliationStore:
         return StateDocument(self._state, f"{self._prefix}{table}.json", format=FORMAT)
 
     def record(self, result: ReconciliationResult) -> None:
-        """Add a result."""
+        """Add a result, once: an answer of the store may be lost, and the edit then be made to its own effect."""
+        row = result.to_json()
 
         def edit(data: dict[str, Any] | None) -> dict[str, Any]:
             before = data["results"] if data else []
-            return {"results": [*before, result.to_json()][-KEPT:]}
+            return {"results": before if row in before else [*before, row][-KEPT:]}
 
         self._document(result.table).change(edit)
 

@@ -211,7 +211,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         reach("sensor.after_strangers")
         versions = {name: known.version for name, known in installation.known_metadata(spec).items()}
         entries, looked = _replayed(installation, spec, versions, cursor.get("replays looked for", ""))
-        folder = judge_folder(spec, inbox.undeclared, entries)
+        folder = judge_folder(spec, inbox, StreamStore(installation.state, spec.name).streams(), entries)
         folder_news = news(spec, folder, cursor.get("folder", {}))
         for evaluation in folder_news:
             if not evaluation.passed:

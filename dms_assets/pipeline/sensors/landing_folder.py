@@ -1,7 +1,8 @@
 """What is in a source's landing folder beside files of declared tables, told where the UI shows it.
 
-Files of undeclared tables wait in landing: declared again, they are taken in order. Objects that DMS cannot have
-written are in quarantine and hold no table. Neither belongs to an asset of a table, so the folder has one of its own.
+Files of undeclared tables wait in landing: declared again, they are taken in order. So do changes of a stream that
+nobody knows: it ended before the task was looked at for the first time. Objects that DMS cannot have written are in
+quarantine and hold no table. None of these belongs to an asset of a table, so the folder has one of its own.
 """
 
 import hashlib
@@ -12,17 +13,22 @@ from dataclasses import dataclass
 import dagster as dg
 
 from dms_assets.installation import Installation
-from dms_assets.lake.landing import read_inbox
+from dms_assets.lake.landing import Inbox, read_inbox
 from dms_assets.lake.quarantine import Entry, EntryState, Quarantine
-from dms_assets.model.landed_file import LandedFile
+from dms_assets.lake.task_memory import StreamStore
+from dms_assets.model.landed_file import FileKind, LandedFile
+from dms_assets.model.load import Stream
+from dms_assets.model.load_closing import stream_of
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.keys import group
 
 UNDECLARED_CHECK = "only_declared_tables"
+STREAM_CHECK = "only_known_streams"
 STRANGER_CHECK = "only_keys_of_dms"
 _ABOUT = {
     UNDECLARED_CHECK: "Every file in landing is of a table that the source declares.",
+    STREAM_CHECK: "Every file with changes in landing was written by a stream of the task that is known.",
     STRANGER_CHECK: "Every object in landing has a key that DMS writes; others are in quarantine.",
 }
 _LISTED = 10
@@ -62,21 +68,22 @@ def build_folder_spec(spec: SourceSpec, landing_uri: str) -> dg.AssetSpec:
 
 
 def judge_folder(
-    spec: SourceSpec, undeclared: Mapping[TableName, Sequence[LandedFile]], entries: Collection[Entry]
+    spec: SourceSpec, inbox: Inbox, streams: Sequence[Stream], entries: Collection[Entry]
 ) -> list[FolderVerdict]:
-    """Both checks. `undeclared` as the inbox has it, `entries` is all that is in the source's quarantine."""
-    return [_judge_undeclared(spec, undeclared), _judge_strangers(spec, entries)]
+    """All checks. `streams` are those that are known, `entries` is all that is in the source's quarantine."""
+    return [
+        _judge_undeclared(spec, inbox.undeclared),
+        _judge_streams(inbox.tables, streams),
+        _judge_strangers(spec, entries),
+    ]
 
 
 def _judge_undeclared(spec: SourceSpec, undeclared: Mapping[TableName, Sequence[LandedFile]]) -> FolderVerdict:
     names = sorted(undeclared)
-    told = [f"{name}: {len(undeclared[name])} files" for name in names[:_LISTED]]
-    if len(names) > _LISTED:
-        told.append(f"and {len(names) - _LISTED} tables more")
     return FolderVerdict(
         UNDECLARED_CHECK,
         passed=not names,
-        found="; ".join(told) or "no file of another table",
+        found=_counted(undeclared) or "no file of another table",
         remedy=(
             f"they wait in landing: declare the tables in the defs.yaml of {spec.name}, and they are taken; or remove "
             "the tables from the task's mappings (`dms-assets provision`) and move the files away"
@@ -84,6 +91,34 @@ def _judge_undeclared(spec: SourceSpec, undeclared: Mapping[TableName, Sequence[
         # Which tables, not how many files: those of a table that is still captured come all the time.
         digest=_digest([str(name) for name in names]),
     )
+
+
+def _judge_streams(files: Mapping[TableName, Sequence[LandedFile]], streams: Sequence[Stream]) -> FolderVerdict:
+    changes = {name: [file for file in listed if file.parsed.kind is FileKind.CDC] for name, listed in files.items()}
+    strays = {name: [file for file in listed if stream_of(file, streams) is None] for name, listed in changes.items()}
+    # Before the task was ever looked at, all is as it should be.
+    strays = {name: listed for name, listed in strays.items() if listed and streams}
+    oldest = min((stream.fresh_start for stream in streams), default=None)
+    return FolderVerdict(
+        STREAM_CHECK,
+        passed=not strays,
+        found=f"written before {oldest:%Y-%m-%d %H:%M:%S} UTC: {_counted(strays)}"
+        if strays
+        else "no file of an unknown stream",
+        remedy=(
+            "a stream wrote them that ended before the task was looked at for the first time; the load of the stream "
+            "that followed has what came of them: move the files away"
+        ),
+        digest=_digest([file.identity.key for name in sorted(strays) for file in strays[name]]),
+    )
+
+
+def _counted(files: Mapping[TableName, Sequence[LandedFile]]) -> str:
+    names = sorted(files)
+    told = [f"{name}: {len(files[name])} files" for name in names[:_LISTED]]
+    if len(names) > _LISTED:
+        told.append(f"and {len(names) - _LISTED} tables more")
+    return "; ".join(told)
 
 
 def _judge_strangers(spec: SourceSpec, entries: Collection[Entry]) -> FolderVerdict:
@@ -126,7 +161,9 @@ def build_folder_checks(spec: SourceSpec) -> dg.AssetChecksDefinition:
     )
     def landing_folder(installation: dg.ResourceParam[Installation]) -> Iterator[dg.AssetCheckResult]:
         entries = Quarantine(installation.quarantine, spec.name).entries()
-        for verdict in judge_folder(spec, read_inbox(installation.landing, spec).undeclared, entries):
+        # Streams after files: one that is told of in between is the stream of newer files.
+        inbox = read_inbox(installation.landing, spec)
+        for verdict in judge_folder(spec, inbox, StreamStore(installation.state, spec.name).streams(), entries):
             yield dg.AssetCheckResult(
                 asset_key=folder_key(spec.name),
                 check_name=verdict.check,
