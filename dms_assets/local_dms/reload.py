@@ -1,9 +1,11 @@
 """Loads inside a live stream: at a snapshot with an exact boundary, while changes go on.
 
 The boundary is made between two cycles of the stream: a temporary slot gives a snapshot at an LSN; all changes before
-it are made durable; then the clock is raised by a hundredth and stored as the loads' start, so that sequences of
-earlier changes are below it and those of later changes are not. From there on the two are independent: the rows are
-read at the snapshot by a thread of their own, and changes flow, those of the tables that are loading too.
+it are made durable; then the clock is raised above theirs and stored as the loads' start, so that sequences of earlier
+changes are below it and those of later changes are not. The start is a moment before the snapshot, so that what
+commits after it has a later time too, but for what shares a hundredth of a second with a commit before it. From there
+on the two are independent: the rows are read at the snapshot by a thread of their own, and changes flow, those of the
+tables that are loading too.
 """
 
 from __future__ import annotations
@@ -109,6 +111,7 @@ class Reloads:
         names = take_up(context, self.changes, names)
         if not names:
             return
+        asked = hundredths(now())
         with ExitStack() as stack:
             snapshot = stack.enter_context(
                 exporting_slot(
@@ -119,7 +122,7 @@ class Reloads:
                     stopped=context.stop.is_set,
                 )
             )
-            boundary = self._boundary(snapshot, names)
+            boundary = self._boundary(snapshot, asked, names)
             tables = self._present(names)
             prepare_targets(context, tables)
             self.changes.resume(table.name for table in tables)
@@ -133,13 +136,18 @@ class Reloads:
             )
             self._running = _Running(stack.pop_all(), stop, job)
 
-    def _boundary(self, snapshot: Snapshot, names: Sequence[TableName]) -> float:
-        """Make the boundary durable and take the request; seconds since 1970."""
+    def _boundary(self, snapshot: Snapshot, asked: int, names: Sequence[TableName]) -> float:
+        """Make the boundary durable and take the request; seconds since 1970.
+
+        `asked` is a moment before the snapshot was made, in hundredths.
+        """
         context, changes = self.context, self.changes
         changes.catch_up(snapshot.lsn)
         if changes.state.durable != snapshot.lsn:
             raise TaskError("A change was read beyond the boundary of a reload; start the task with reload-target.")
-        tick = max(changes.state.tick, hundredths(now())) + 1
+        # Files of the load before this one are older than its start.
+        ended = [context.store.table(context.arn, name).get("FullLoadEndTime") or 0.0 for name in names]
+        tick = max(changes.state.tick + 1, asked, *(int(end * 100) + 1 for end in ended))
         failpoints.reach("local_dms.before_boundary")
         boundary = tick / 100
         began = {"FullLoadStartTime": boundary, "FullLoadEndTime": None, "FullLoadRows": 0, "FullLoadReloaded": True}

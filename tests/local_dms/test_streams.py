@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -115,6 +115,9 @@ def test_the_boundary_of_a_reload_is_exact(
     after = [row for row in changes if row["dms_change_seq"] >= boundary]
     assert before
     assert after
+    # In time too: no commit after the load is older than its start, but within a hundredth of a second.
+    oldest = min(datetime.fromisoformat(row["dms_timestamp"]).replace(tzinfo=UTC) for row in after)
+    assert oldest >= at - timedelta(milliseconds=10)
     loads = shared.loads("exact", "t")
     # The load is the state at the boundary: later changes lead from it to the source, and each is needed exactly once.
     assert folded(loads, after) == rows(table, "t")
