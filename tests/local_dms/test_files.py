@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -14,13 +15,14 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from dms_assets.local_dms.attributes import parse_attributes
-from dms_assets.local_dms.faults import TaskError
+from dms_assets.local_dms.faults import RecoverableError, TaskError
 from dms_assets.local_dms.files.layout import FileLayout
 from dms_assets.local_dms.files.naming import ChangeNames
 from dms_assets.local_dms.files.parquet_file import ParquetFile
 from dms_assets.local_dms.files.s3_target import S3Target
 from dms_assets.local_dms.files.target import FolderTarget
 from dms_assets.model import failpoints
+from tests.network.s3_faults import FaultyS3, S3Fault
 
 SETTINGS = {"DataFormat": "parquet", "BucketName": "landing"}
 
@@ -104,6 +106,34 @@ def test_s3_as_a_target(s3: str, tmp_path: Path) -> None:
     assert not path.exists()
     target.delete_below("folder/s/t/")
     assert not target.exists("folder/s/t/LOAD00000001.parquet")
+
+
+@pytest.mark.parametrize("call", ["check", "publish", "exists", "delete_below"])
+def test_a_busy_bucket_is_tried_again_and_a_refusal_is_not(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    boto3.client("s3", endpoint_url=s3, region_name="us-east-1").create_bucket(Bucket="landing")
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    host, port = s3.removeprefix("http://").split(":")
+    path = tmp_path / "part"
+    with FaultyS3((host, int(port))) as faulty:
+        target = S3Target(f"http://{faulty.address[0]}:{faulty.address[1]}", "landing", tmp_path)
+
+        def act() -> None:
+            path.write_bytes(b"data")
+            arguments = {"publish": [[(path, "f/s/t/a.parquet")]], "check": ["f"]}.get(call, ["f/s/t/"])
+            getattr(target, call)(*arguments)
+
+        faulty.weather.next = [S3Fault.SLOW_DOWN, S3Fault.LOST, S3Fault.INTERNAL]
+        act()
+        assert not faulty.weather.next, "the faults took place, and were waited out"
+        with faulty.planted({S3Fault.SLOW_DOWN: 1}), pytest.raises(RecoverableError, match="does not take requests"):
+            act()
+        with faulty.planted({S3Fault.DENIED: 1}), pytest.raises(TaskError, match=r"AccessDenied.*check its name"):
+            act()
+        faulty.weather.next = [S3Fault.ABORTED]
+        with pytest.raises(RecoverableError, match="OperationAborted"):
+            act()
 
 
 def test_failpoints_are_known_by_name() -> None:

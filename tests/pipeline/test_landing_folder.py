@@ -106,7 +106,9 @@ def test_only_open_entries_of_no_table_are_strangers() -> None:
 
 
 def test_many_tables_are_told_in_few_words() -> None:
-    many = {TableName("probation", f"t{number:02d}"): (file(number),) for number in range(30)}
+    many: dict[TableName, tuple[LandedFile, ...]] = {
+        TableName("probation", f"t{number:02d}"): (file(number),) for number in range(30)
+    }
     verdict, *_ = judge(Inbox({}, many, ()))
     assert verdict.found.endswith("probation.t09: 1 files; and 20 tables more")
 

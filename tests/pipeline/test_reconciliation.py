@@ -356,7 +356,9 @@ def test_a_result_is_kept_once_where_the_answer_to_its_first_writing_was_lost(be
             if not lost:
                 lost.append(key)
                 # Another one changes the document before the request is sent again.
-                super().put(key, json.dumps({**json.loads(data), "seen": True}).encode(), if_match=meta.etag)
+                super().put(
+                    key, json.dumps({**json.loads(self.get(key)[0]), "seen": True}).encode(), if_match=meta.etag
+                )
                 raise PreconditionFailedError(key)
             return meta
 

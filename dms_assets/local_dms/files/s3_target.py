@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import botocore.exceptions
+from botocore.config import Config
 
 from dms_assets.local_dms.faults import RecoverableError, TaskError
 from dms_assets.local_dms.files.target import CHECK_NAME
@@ -18,44 +20,59 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=60, tcp_keepalive=True
+)
+_CONFLICT, _SERVER_ERROR = 409, 500
+
+
 class S3Target:
-    """A bucket in S3, or in something that speaks its protocol at `endpoint_url`."""
+    """A bucket in S3, or in something that speaks its protocol at `endpoint_url`.
+
+    A service that is busy or away is RecoverableError, and the task tries again; a refusal is TaskError.
+    """
 
     def __init__(self, endpoint_url: str, bucket: str, workspace: Path) -> None:
         self.bucket = bucket
         self.workspace = workspace
-        self._client: S3Client = boto3.client("s3", endpoint_url=endpoint_url, region_name="us-east-1")
+        self._client: S3Client = boto3.client("s3", endpoint_url=endpoint_url, region_name="us-east-1", config=_CONFIG)
 
     def publish(self, files: Sequence[tuple[Path, str]]) -> None:
         """See Target."""
         for path, key in files:
-            with path.open("rb") as body:
-                self._call("put_object", Key=key, Body=body)
+            with self._errors(), path.open("rb") as body:
+                self._client.put_object(Bucket=self.bucket, Key=key, Body=body)
             path.unlink()
             failpoints.reach("local_dms.between_files")
 
     def exists(self, key: str) -> bool:
         """See Target."""
-        found = self._call("list_objects_v2", Prefix=key, MaxKeys=1)
+        with self._errors():
+            found = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
         return any(entry["Key"] == key for entry in found.get("Contents", []))
 
     def delete_below(self, prefix: str) -> None:
         """See Target."""
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-            for entry in page.get("Contents", []):
-                self._call("delete_object", Key=entry["Key"])
+        with self._errors():
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", []):
+                    self._client.delete_object(Bucket=self.bucket, Key=entry["Key"])
 
     def check(self, folder: str) -> None:
         """See Target."""
         key = f"{folder}/{CHECK_NAME}_{uuid.uuid4().hex}".lstrip("/")
-        self._call("put_object", Key=key, Body=b"")
-        self._call("delete_object", Key=key)
+        with self._errors():
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=b"")
+            self._client.delete_object(Bucket=self.bucket, Key=key)
 
-    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, **parameters)
+            yield
         except botocore.exceptions.ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == _CONFLICT or status >= _SERVER_ERROR:
+                raise RecoverableError(f"Bucket {self.bucket} does not take requests now: {error}") from error
             raise TaskError(f"Bucket {self.bucket}: {error}; check its name and the rights on it.") from error
         except botocore.exceptions.BotoCoreError as error:
             raise RecoverableError(f"Bucket {self.bucket} cannot be reached: {error}") from error
-        return answer
