@@ -28,7 +28,7 @@ check: lint ## Lint, then what is generated: locks in step with pyproject.toml, 
 
 scorecard: ## Measure the figures of reliability, into docs/reliability.md; about an hour
 	@tools/environment dev
-	@.venv/bin/python -m tests.scorecard --write $(SCORECARD_ARGS)
+	@.venv/bin/python -m tests.scorecard --write --jobs 2 $(SCORECARD_ARGS)
 
 scorecard-quick: ## The reduced scorecard: five minutes at most
 	@tools/environment dev

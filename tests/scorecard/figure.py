@@ -38,7 +38,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `seconds` is its full budget, `quick_seconds` the reduced one, None if it is not in that run."""
+    """One figure. `seconds` is its full budget, `quick_seconds` the reduced one, None if it is not in that run.
+
+    `alone`: it fills the machine, or measures what other work beside it would change.
+    """
 
     id: str
     question: str
@@ -46,6 +49,7 @@ class Row:
     seconds: float
     quick_seconds: float | None
     measure: Callable[[Budget], Outcome]
+    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,25 @@ def test_a_row_that_breaks_leaves_the_others() -> None:
     figures = list(run([row(ValueError("x")), row(GOOD, "R2")], 1, quick=True))
     assert [figure.passed for figure in figures] == [False, True]
     assert document(figures, quick=True, seed=1)["passed"] is False
+
+
+def _dies(_: Budget) -> Outcome:
+    os._exit(3)
+
+
+def _lives(budget: Budget) -> Outcome:
+    return Outcome(str(os.getpid()), holds=True, observed={"folders": int(budget.folder.is_dir())})
+
+
+def test_rows_side_by_side_have_processes_of_their_own_and_one_that_dies_leaves_the_others() -> None:
+    rows = [Row(f"R{number}", "?", "!", number, None, _lives, alone=number == 1) for number in (1, 2, 3)]
+    figures = {
+        figure.row.id: figure for figure in run([*rows, Row("R4", "?", "!", 9, None, _dies)], 1, quick=False, jobs=2)
+    }
+    assert [figures[name].passed for name in ("R1", "R2", "R3", "R4")] == [True, True, True, False]
+    assert measured(figures["R1"]) == str(os.getpid())
+    assert len({measured(figures[name]) for name in ("R1", "R2", "R3")}) == 3
+    assert measured(figures["R4"]).startswith("broke: its process died")
 
 
 def test_rows_have_ids_of_their_own_and_come_in_order() -> None:

@@ -65,4 +65,5 @@ ROW = Row(
     1200,
     40,
     measure,
+    alone=True,
 )

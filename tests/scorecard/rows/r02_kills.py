@@ -89,4 +89,5 @@ ROW = Row(
     900,
     None,
     measure,
+    alone=True,
 )

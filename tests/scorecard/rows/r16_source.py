@@ -59,4 +59,5 @@ ROW = Row(
     100,
     35,
     measure,
+    alone=True,
 )
