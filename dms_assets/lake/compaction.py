@@ -37,6 +37,9 @@ _GROUP_BYTES = 32 << 20
 """So much of small files at a time: their rows are in memory, several times as large."""
 
 
+_FLOAT_BITS = {pa.float32(): pa.int32(), pa.float64(): pa.int64()}
+
+
 class RewrittenRowsError(Exception):
     """A rewritten data file does not hold the rows it was made from. Nothing was committed."""
 
@@ -85,12 +88,21 @@ def _rewrite(table: Table, files: list[DataFile], path: Path) -> int:
     with data_file_writer(path, schema, text) as writer:
         writer.write_table(rows, row_group_size=1 << 18)
     written = _in_schema(pq.read_table(path), schema)
-    if not written.equals(rows) or rows.num_rows != sum(file.record_count for file in files):
+    if not _bits(written).equals(_bits(rows)) or rows.num_rows != sum(file.record_count for file in files):
         raise RewrittenRowsError(
             f"{path} does not hold exactly the rows of {len(files)} data files of {'.'.join(table.name())}; the table "
             "is as it was. Keep both, and report it"
         )
     return rows.num_rows
+
+
+def _bits(rows: pa.Table) -> pa.Table:
+    """With floating numbers as their bits: two NaNs are the same row, and zero is not minus zero."""
+    for place, field in enumerate(rows.schema):
+        if bits := _FLOAT_BITS.get(field.type):
+            chunks = [chunk.view(bits) for chunk in rows.column(place).chunks]
+            rows = rows.set_column(place, field.name, pa.chunked_array(chunks, bits))
+    return rows
 
 
 def _read(table: Table, file: DataFile, schema: pa.Schema) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,6 +76,29 @@ def test_the_rows_are_the_same_for_every_reader(busy: World) -> None:
     assert pl.DataFrame(after).sort(order).equals(pl.DataFrame(scanned.select(after.column_names)).sort(order))
     assert (busy.pinned().batch, busy.pinned().loads) == (5, loads)
     assert run(busy) == Removed()
+
+
+def test_numbers_that_are_not_equal_to_themselves_are_the_same_rows(world: World) -> None:
+    score = ColumnMetadata("score", LogicalType.parse("float64"), "double precision")
+    half = ColumnMetadata("half", LogicalType.parse("float32"), "real")
+    world.metadata = replace(world.metadata, columns=(*world.metadata.columns, score, half))
+    values = {
+        "score": pa.array([math.nan, -0.0, None], pa.float64()),
+        "half": pa.array([None, math.inf, math.nan], pa.float32()),
+    }
+    world.land_load(load_table(rows(3, **values)))
+    world.loaded(3)
+    world.ingest()
+    for number in range(3):
+        table = cdc_table(rows(3, first=100 + 3 * number, **values), seq=10 * number)
+        world.land(f"20260101-{number:09d}.parquet", table)
+        world.ingest()
+    numbers = "id, score::text, half::text"
+    before = world.table_rows(numbers, "id")
+    assert {row[1] for row in before} == {"nan", "-0.0", None}
+    assert run(world).count == 4
+    assert len(world.pinned().files) == 1
+    assert world.table_rows(numbers, "id") == before
 
 
 def test_the_table_goes_on(busy: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pyiceberg.catalog import Catalog
 
 from dms_assets.curation.pinned_files import pinned_files
 from dms_assets.curation.source_views import create_source_views
@@ -16,9 +17,11 @@ from dms_assets.environment import Environment
 from dms_assets.installation import Installation
 from dms_assets.lake import ledger
 from dms_assets.lake.data_files import COMMIT_WITHIN
+from dms_assets.lake.pinned_snapshot import validated_identifier
 from dms_assets.lake.removed import Removed
+from dms_assets.model.names import TableName
 from dms_assets.pipeline.retention.job import JOB, SCHEDULE, build_retention_job, build_retention_schedule
-from dms_assets.pipeline.retention.lake import LakeRetention
+from dms_assets.pipeline.retention.lake import LakeRetention, SomeTablesKeptError
 from dms_assets.pipeline.retention.settings import RetentionSettings
 from dms_assets.validation.worker_process import ValidationWorker
 from tests.lake.world import World, cdc_table, load_table, rows
@@ -106,6 +109,25 @@ def test_a_kind_that_fails_stops_no_other(
     assert "1 kinds could not be removed, all others were: files of tables that nothing refers to" in failed
     assert "disk on fire" in failed
     assert len(world.pinned().files) == 1
+
+
+def test_a_table_that_fails_stops_no_other(
+    installation: Installation, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_for_the_first(catalog: Catalog, identifier: tuple[str, str], *args: Any, **options: Any) -> Removed:
+        if identifier == validated_identifier(world.spec.name, world.spec.table_names[0]):
+            raise OSError("disk on fire")
+        done.append(identifier)
+        return Removed(7)
+
+    done: list[tuple[str, str]] = []
+    monkeypatch.setattr("dms_assets.pipeline.retention.lake.compact", fail_for_the_first)
+    kinds = dict(LakeRetention(installation, [world.spec], RetentionSettings(), NOW).kinds())
+    with pytest.raises(
+        SomeTablesKeptError, match=r"7 of other tables removed; shop: app\.person: OSError: disk on fire"
+    ):
+        kinds["small data files rewritten"]()
+    assert done == [validated_identifier("shop", TableName("app", "note"))]
 
 
 def test_a_stack_that_ticks_for_days_stays_as_large_as_its_rows(

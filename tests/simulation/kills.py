@@ -26,9 +26,10 @@ from dms_assets.model.task_state import TABLE_ERROR
 from tests.local_dms.service import until
 from tests.simulation import children
 from tests.simulation.accounts import check_accounts
+from tests.simulation.capture import PATIENCE_S
 from tests.simulation.sessions import SCHEMA
 from tests.simulation.steps import STATEMENTS, Do, Plan, Step, make_plan
-from tests.simulation.world import PATIENCE_S, SOURCE, World
+from tests.simulation.world import SOURCE, World
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.simulation.forked_dms", *children.PRELOADED])
 
@@ -91,9 +92,7 @@ class Kills:
     def settle(self) -> None:
         """Everything arrives, and what was planted is decided on."""
         world = self.world
-        world.running()
-        world.reloaded()
-        world.captured()
+        world.arrived()
         inbox = read_inbox(world.landing, world.spec)
         quarantine_strangers(world.installation.lake, world.spec, inbox.strangers, datetime.now(UTC))
         world.drain(held=True)
@@ -126,16 +125,18 @@ class Kills:
             return self._killed_unpublishing(name)
         if name in CAPTURE or name in RELOAD:
             return self._dms_killed(name)
-        return children.run(self._scene(name), self.facts, f"{name}=kill") == KILLED_STATUS
+        status = children.run(self._scene(name), self.facts, f"{name}=kill")
+        assert status in {0, KILLED_STATUS}, f"what was to be killed at {name} broke: exit status {status}"
+        return status == KILLED_STATUS
 
     def _dms_killed(self, name: str) -> bool:
         before = self.world.counts["DMS killed"]
         if name in RELOAD:
             self.work()
-            self.world.arm_at(name)
+            self.world.capture.arm(name)
             self.world.ask_reload([TableName(SCHEMA, self.world.plan.tables[0].name)])
         else:
-            self.world.arm_at(name)
+            self.world.capture.arm(name)
             self.work()
         until(lambda: self.world.counts["DMS killed"] > before, PATIENCE_S)
         return True
@@ -145,14 +146,14 @@ class Kills:
         table = self.world.plan.tables[0]
         before = self.world.counts["DMS killed"]
         self.work()
-        self.world.arm_at(name)
-        self.world.running()
+        self.world.capture.arm(name)
+        self.world.capture.running()
         self.world.sessions.identify_rows(table, "nothing")
         until(lambda: self.world.counts["DMS killed"] > before, PATIENCE_S)
         self.world.sessions.identify_rows(table, "full" if table.full_identity else "default")
-        self.world.running()
+        self.world.capture.running()
         named = TableName(SCHEMA, table.name)
-        assert self.world.task().tables[named].state == TABLE_ERROR
+        assert self.world.capture.task().tables[named].state == TABLE_ERROR
         self.world.ask_reload([named])
         return True
 
@@ -200,8 +201,8 @@ class Kills:
 
     def _arrived(self) -> None:
         self.work()
-        self.world.running()
-        self.world.captured()
+        self.world.capture.running()
+        self.world.capture.captured()
 
     def _changed_metadata(self) -> children.Work:
         table = self.world.plan.tables[0]

@@ -79,7 +79,7 @@ def _do(world: World, step: Step) -> bool:
 def _checkpoint(world: World, plan: Plan, number: int) -> None:
     if world.altered:
         # Files of both forms wait now, and some of the new one are in quarantine.
-        _captured(world)
+        world.arrived()
         if world.loads_wait():
             world.drain(held=True)
         world.read_metadata()
@@ -102,15 +102,9 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
         raise DifferenceError(plan, number, told)
 
 
-def _captured(world: World) -> None:
-    world.running()
-    world.reloaded()
-    world.captured()
-
-
 def _arrive(world: World) -> None:
     """Everything committed so far is captured, taken in and built."""
-    _captured(world)
+    world.arrived()
     world.drain()
     world.curate()
 

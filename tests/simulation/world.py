@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from botocore.exceptions import EndpointConnectionError
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
-
 from dms_assets.curation.dbt_run import DbtTarget
 from dms_assets.curation.generate import generate_models
 from dms_assets.demo.recording import record_instant
-from dms_assets.dms import control
-from dms_assets.dms.provision import provision
-from dms_assets.dms.task_reader import task_identifier
-from dms_assets.environment import LANDING_BUCKET
 from dms_assets.installation import Installation
 from dms_assets.lake.landing import read_inbox
 from dms_assets.lake.pinned_snapshot import validated_identifier
 from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.lake.table_summary import read_summary
-from dms_assets.lake.task_memory import PollStore, StreamStore
 from dms_assets.metadata.reflect_postgres import reflect
-from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.model.landed_file import FileKind, cdc_file_name, parse_key
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
-from dms_assets.model.task_state import TABLE_COMPLETED, TaskState
 from dms_assets.pipeline.dbt.build import build_models
 from dms_assets.pipeline.dbt.catalogue import prepare_dbt, read_catalogue
 from dms_assets.pipeline.ingestion import Ingestion
-from dms_assets.pipeline.resources import DmsResource
-from dms_assets.pipeline.task_poll import poll_task_patiently
 from dms_assets.reconcile.compare import compare
 from dms_assets.reconcile.comparison import TableComparison
 from dms_assets.sample.commit_gate import CommitGate
 from dms_assets.sample.postgres import EmbeddedPostgres
 from dms_assets.validation.outcome import Reason
 from tests.curation.rendered import project_copy
-from tests.local_dms.service import until
+from tests.simulation.capture import PATIENCE_S, Capture
 from tests.simulation.forked_dms import ForkedStack
 from tests.simulation.parts import KeptWorker, Landing, Recorded
 from tests.simulation.rebuilt import rebuilt_differently
@@ -59,14 +45,7 @@ from tests.simulation.steps import FAILPOINTS, Plan, Step
 _LOG = logging.getLogger(__name__)
 
 SOURCE = "sim"
-PATIENCE_S = 60.0
 HUNDREDTH = timedelta(milliseconds=10)
-
-
-_patiently = retry(
-    retry=retry_if_exception_type(EndpointConnectionError), stop=stop_after_delay(60), wait=wait_fixed(0.5)
-)
-"""Again until Local DMS answers, which a failpoint may have ended."""
 
 
 @dataclass
@@ -82,11 +61,6 @@ class World:
     """Tables that have columns which no metadata tells of yet."""
     planted: set[str] = field(default_factory=set)
     """Keys of files that may be rejected: put there by the test, or of a form that metadata did not tell of."""
-    _reloading: dict[TableName, datetime | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._ending, self._dms_lock = threading.Event(), threading.Lock()
-        self._watcher = threading.Thread(target=self._watch, name="watches Local DMS", daemon=True)
 
     def __enter__(self) -> World:
         with ExitStack() as stack:
@@ -117,12 +91,13 @@ class World:
             self.installation = Installation(self.stack.environment)
             self.landing = Landing(self.stack.environment.landing_dir)
             self.installation.__dict__["landing"] = self.landing
-            self.dms = DmsResource(region_name=self.stack.environment.region)
             self.worker = KeptWorker()
             stack.callback(self.worker.end)
             self._reflect()
-            stack.callback(self._stop_watching)
-            self._begin()
+            self.capture = Capture(
+                self.stack, self.spec, self.installation, self.sessions, self.counts, strict=self.plan.strict
+            )
+            stack.enter_context(self.capture)
             self._closing = stack.pop_all()
         return self
 
@@ -142,19 +117,6 @@ class World:
         generate_models(self.spec, self.tables, project / "models" / "curated" / SOURCE)
         self.target = DbtTarget(project, self.folder / "target", self.stack.environment.warehouse_file)
         prepare_dbt(self.target)
-
-    def _begin(self) -> None:
-        self.stack.start_local_dms()
-        self._watcher.start()
-        credentials = self.stack.environment.secret(self.spec.connection.secret)
-        provision(self.dms.client(), self.spec, credentials, LANDING_BUCKET, {})
-        if self.plan.strict:
-            settings = json.dumps({"LocalDms": {"Strict": True}})
-            self.dms.client().modify_replication_task(
-                ReplicationTaskArn=self.task().arn, ReplicationTaskSettings=settings
-            )
-        control.start(self.dms.client(), task_identifier(SOURCE))
-        until(self.loaded, PATIENCE_S)
 
     def break_log(self, step: Step) -> bool:
         """Change a table in a way that no change tells of."""
@@ -185,111 +147,39 @@ class World:
                 self.counts["files held until metadata was read"] += 1
         self.altered.clear()
 
-    def task(self) -> TaskState:
-        """The task now; waits out a restart of Local DMS."""
-        return poll_task_patiently(self.dms, SOURCE)
-
-    def poll(self) -> None:
-        """Look at the task as the platform does every half minute, and remember its stream."""
-        task = self.task()
-        StreamStore(self.installation.state, SOURCE).register(task)
-        PollStore(self.installation.state, SOURCE).record(task, datetime.now(UTC))
-
-    def loaded(self) -> bool:
-        tables = self.task().tables
-        return len(tables) == len(self.plan.tables) and all(t.state == TABLE_COMPLETED for t in tables.values())
-
     # DMS
 
-    def _watch(self) -> None:
-        """Start Local DMS again whenever a failpoint ended it; its task goes on by itself."""
-        while not self._ending.wait(0.1):
-            with self._dms_lock:
-                process = self.stack.forked
-                if process is not None and process.returncode == KILLED_STATUS:
-                    self.counts["DMS killed"] += 1
-                    self.stack.start_local_dms()
-
-    def _stop_watching(self) -> None:
-        self._ending.set()
-        if self._watcher.is_alive():
-            self._watcher.join()
-
     def arm(self, step: Step) -> bool:
-        """Restart Local DMS so that it dies at a failpoint, in one of its next cycles."""
-        self.arm_at(FAILPOINTS[step.seed % len(FAILPOINTS)], step.number % 3 + 1)
+        """Let Local DMS die at a failpoint, in one of its next cycles."""
+        self.capture.arm(FAILPOINTS[step.seed % len(FAILPOINTS)], step.number % 3 + 1)
         return True
 
-    def arm_at(self, failpoint: str, nth: int = 1) -> None:
-        """Restart Local DMS so that it dies when it reaches the failpoint for the nth time."""
-        with self._dms_lock:
-            assert self.stack.forked is not None
-            self.stack.forked.stop()
-            self.stack.start_local_dms(f"{failpoint}=kill@{nth}")
-
-    def running(self) -> None:
-        """Wait until the task runs."""
-        deadline = time.monotonic() + PATIENCE_S
-        while (task := self.task()).status != "running":
-            assert time.monotonic() < deadline, f"the task does not run: {task}"
-            time.sleep(0.1)
-
     def resume(self) -> bool:
-        self.running()
-        _patiently(control.stop)(self.dms.client(), task_identifier(SOURCE))
-        _patiently(control.start)(self.dms.client(), task_identifier(SOURCE))
+        """Stop and resume the task."""
+        self.capture.resume()
+        return True
+
+    def ask_reload(self, names: Sequence[TableName]) -> bool:
+        """Ask for tables to be loaded again."""
+        self.capture.ask_reload(names)
         return True
 
     def begin_afresh(self) -> bool:
-        """A new stream, which loads every table; what is open is committed, for its slot would wait for it."""
+        """A new stream, which loads every table."""
         self.reloaded()
-        self.sessions.end_all()
-        self.running()
-        self.poll()
-        _patiently(control.start_afresh)(self.dms.client(), task_identifier(SOURCE))
-        until(self.loaded, PATIENCE_S)
-        self.record()
-        return True
-
-    def ask_reload(self, names: list[TableName]) -> bool:
-        """Ask for tables to be loaded again. DMS begins when the transactions open now have ended."""
-        self.running()
-        client, task = self.dms.client(), task_identifier(SOURCE)
-        for name in names:
-            self._reloading[name] = self.task().tables[name].load_started
-        _patiently(control.reload_tables)(client, task, names)
-        return True
+        self.capture.begin_afresh()
+        return self.record()
 
     def reloaded(self) -> None:
-        """End all transactions and wait for the loads asked for."""
-        if not self._reloading:
-            return
-        self.sessions.end_all()
+        """Wait for the loads asked for. What was open is committed then: the last recorded state is not the present."""
+        if self.capture.reloaded():
+            self.record()
 
-        def look() -> bool:
-            now = self.task().tables
-            return all(
-                now[name].state == TABLE_COMPLETED and now[name].load_started != started
-                for name, started in self._reloading.items()
-            )
-
-        until(look, PATIENCE_S)
-        self._reloading.clear()
-        # What was open is committed now, so the last recorded state is not the present one any more.
-        self.record()
-
-    def captured(self) -> None:
-        """Wait until every change committed so far is in landing."""
-        row = self.sessions.admin.execute("select pg_current_wal_insert_lsn()::text").fetchone()
-        assert row is not None
-
-        def look() -> bool:
-            behind = self.sessions.admin.execute(
-                "select count(*) from pg_replication_slots where confirmed_flush_lsn < %s::pg_lsn", row
-            ).fetchone()
-            return behind == (0,)
-
-        until(look, PATIENCE_S)
+    def arrived(self) -> None:
+        """Everything committed so far is in landing, loads too."""
+        self.capture.running()
+        self.reloaded()
+        self.capture.captured()
 
     # Landing and validated
 
@@ -309,8 +199,8 @@ class World:
     def ingest(self, late: Random | None = None) -> bool:
         """One run over all tables. With `late`, half of the files are not there yet."""
         self.landing.late = late
-        self.poll()
-        with Ingestion(self.installation, self.spec, self.dms) as ingestion:
+        self.capture.poll()
+        with Ingestion(self.installation, self.spec, self.capture.dms) as ingestion:
             ingestion._worker = self.worker
             outcomes = [ingestion.take(table.name) for table in self.tables]
         self.landing.late = None

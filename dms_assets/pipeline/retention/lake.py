@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -22,6 +23,12 @@ from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.retention.job import Kind
 from dms_assets.pipeline.retention.settings import RetentionSettings
+
+_LOG = logging.getLogger(__name__)
+
+
+class SomeTablesKeptError(RuntimeError):
+    """Of some tables something could not be removed; of all others it was."""
 
 
 class LakeRetention:
@@ -51,7 +58,20 @@ class LakeRetention:
         yield "leftovers of processes that died", self._sweep_leftovers
 
     def _each_table(self, remove: Callable[[SourceSpec, TableName], Removed]) -> Callable[[], Removed]:
-        return lambda: total(remove(spec, name) for spec in self._sources for name in spec.table_names)
+        def remove_all() -> Removed:
+            removed, failures = Removed(), list[str]()
+            for spec in self._sources:
+                for name in spec.table_names:
+                    try:
+                        removed += remove(spec, name)
+                    except Exception as error:  # noqa: BLE001 whatever it is, other tables go on, and it is told
+                        _LOG.exception("source %s, table %s: not removed", spec.name, name)
+                        failures.append(f"{spec.name}: {name}: {type(error).__name__}: {error}")
+            if failures:
+                raise SomeTablesKeptError(f"{removed.count} of other tables removed; {'; '.join(failures)}")
+            return removed
+
+        return remove_all
 
     def _before(self, **age: float) -> datetime:
         return self._now - timedelta(**age)
