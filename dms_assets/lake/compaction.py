@@ -100,8 +100,7 @@ def _bits(rows: pa.Table) -> pa.Table:
     """With floating numbers as their bits: two NaNs are the same row, and zero is not minus zero."""
     for place, field in enumerate(rows.schema):
         if bits := _FLOAT_BITS.get(field.type):
-            chunks = [chunk.view(bits) for chunk in rows.column(place).chunks]
-            rows = rows.set_column(place, field.name, pa.chunked_array(chunks, bits))
+            rows = rows.set_column(place, field.name, rows.column(place).combine_chunks().view(bits))
     return rows
 
 

@@ -82,7 +82,7 @@ def test_numbers_that_are_not_equal_to_themselves_are_the_same_rows(world: World
     score = ColumnMetadata("score", LogicalType.parse("float64"), "double precision")
     half = ColumnMetadata("half", LogicalType.parse("float32"), "real")
     world.metadata = replace(world.metadata, columns=(*world.metadata.columns, score, half))
-    values = {
+    values: dict[str, Any] = {
         "score": pa.array([math.nan, -0.0, None], pa.float64()),
         "half": pa.array([None, math.inf, math.nan], pa.float32()),
     }
