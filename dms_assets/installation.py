@@ -91,16 +91,29 @@ class Installation:
 
         A table whose metadata is damaged is left out, and its files wait: it must not take the others down.
         """
+        known, damaged = self._read_metadata(spec)
+        for error in damaged.values():
+            _LOG.error("source '%s': %s", spec.name, error)
+        return known
+
+    def damaged_metadata(self, spec: SourceSpec) -> dict[TableName, DamagedVersionError]:
+        """The declared tables whose newest metadata cannot be read, with place, reason and remedy."""
+        return self._read_metadata(spec)[1]
+
+    def _read_metadata(
+        self, spec: SourceSpec
+    ) -> tuple[dict[TableName, TableMetadata], dict[TableName, DamagedVersionError]]:
         store, known = self.versions(spec.name), dict[TableName, TableMetadata]()
+        damaged: dict[TableName, DamagedVersionError] = {}
         for name in spec.table_names:
             try:
                 version = store.current(name)
             except DamagedVersionError as error:
-                _LOG.error("source '%s': %s", spec.name, error)
+                damaged[name] = error
                 continue
             if version is not None:
                 known[name] = version.metadata
-        return known
+        return known, damaged
 
     def source_connection(self, spec: SourceSpec) -> psycopg.Connection[Any]:
         """A read-only connection to a source. Raises SecretNotFoundError or SourceUnreachableError."""

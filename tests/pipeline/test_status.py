@@ -99,6 +99,24 @@ def test_a_table_on_its_way(installed: tuple[Installation, World]) -> None:
     assert table.pending_since is not None
 
 
+def test_damaged_metadata_is_a_problem_of_its_table(installed: tuple[Installation, World]) -> None:
+    installation, world = installed
+    _loaded(world)
+    _curate(installation, world)
+    installation.versions("shop").record(PERSON, datetime.now(UTC))
+    before = read_status(installation, None, declared(world))
+    (stored,) = installation.environment.state_dir.rglob("app.person/*.json")
+    stored.write_text("{", encoding="utf-8")
+    status = read_status(installation, None, declared(world))
+    table = _person(status)
+    assert (_person(before).damaged, table.phase) == (None, "damaged metadata")
+    (problem,) = table.problems()
+    assert problem.startswith("the stored metadata of app.person cannot be read")
+    assert "put the document back from a copy" in problem
+    assert not status.well
+    assert status.sources[0].tables[1].damaged is None
+
+
 def test_the_runtime_warehouse_is_never_opened(installed: tuple[Installation, World]) -> None:
     installation, world = installed
     _loaded(world)

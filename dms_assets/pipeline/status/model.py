@@ -39,14 +39,16 @@ class Hold:
 class TableStatus:
     """One table. `batch` is the last one committed, `curated_batch` the last one in the published read copy.
 
-    `state` is DMS's word for the table, `trouble` why its changes do not arrive, with the remedy. `pending_since` is
-    when the oldest pending file was written. `complete_to`: every commit of the source up to then is in the validated
-    table, as far as that is known. `quarantined` counts undecided files by reason.
+    `state` is DMS's word for the table, `trouble` why its changes do not arrive, with the remedy; `damaged` why its
+    metadata cannot be read. `pending_since` is when the oldest pending file was written. `complete_to`: every commit of
+    the source up to then is in the validated table, as far as that is known. `quarantined` counts undecided files
+    by reason.
     """
 
     name: TableName
     state: str | None = None
     trouble: str | None = None
+    damaged: str | None = None
     pending_files: int = 0
     pending_bytes: int = 0
     pending_since: datetime | None = None
@@ -72,20 +74,21 @@ class TableStatus:
     @property
     def phase(self) -> str:
         """Where the table is, in a word or two: the worst that is true of it."""
-        if self.held:
-            return "held"
-        if self.trouble:
-            return "not captured"
-        if self.reconciliation is not None and self.reconciliation.diverged:
-            return "diverged"
-        if self.batch == 0:
-            return "not loaded yet"
-        if self.pending_files:
-            return "taking in"
-        return "up to date" if self.curated_batch >= self.batch else "building"
+        words = [
+            (self.damaged, "damaged metadata"),
+            (self.held, "held"),
+            (self.trouble, "not captured"),
+            (self.reconciliation is not None and self.reconciliation.diverged, "diverged"),
+            (self.batch == 0, "not loaded yet"),
+            (self.pending_files, "taking in"),
+            (self.curated_batch < self.batch, "building"),
+        ]
+        return next((word for is_true, word in words if is_true), "up to date")
 
     def problems(self) -> Iterator[str]:
         """What somebody has to look at."""
+        if self.damaged:
+            yield self.damaged
         for hold in self.holds:
             yield f"{self.name} is held ({hold.check}): {hold.told}"
         if self.trouble:
@@ -101,6 +104,7 @@ class TableStatus:
             "phase": self.phase,
             "state": self.state,
             "trouble": self.trouble,
+            "damaged": self.damaged,
             "pending": {"files": self.pending_files, "bytes": self.pending_bytes, "since": _time(self.pending_since)},
             "batch": self.batch,
             "curated_batch": self.curated_batch,

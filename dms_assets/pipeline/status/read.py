@@ -85,6 +85,7 @@ def _source(installation: Installation, spec: SourceSpec, events: SourceEvents) 
     quarantined = _quarantined(installation, spec)
     reconciled = read_last_reconciliation(installation.state, spec.name)
     holds = _holds(installation, spec, summaries) if coverage else {}
+    damaged = installation.damaged_metadata(spec)
     tables = []
     for name in spec.table_names:
         files, poll = inbox.tables[name], polls.get(name)
@@ -93,6 +94,7 @@ def _source(installation: Installation, spec: SourceSpec, events: SourceEvents) 
                 name=name,
                 state=poll.state.state if poll else None,
                 trouble=events.trouble.get(name),
+                damaged=str(damaged[name]) if name in damaged else None,
                 pending_files=len(files),
                 pending_bytes=sum(file.size for file in files),
                 pending_since=_written(files),
