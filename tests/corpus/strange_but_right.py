@@ -32,6 +32,7 @@ _BUILDS: dict[str, Callable[[], bytes]] = {
     "no_row_groups": lambda: written(good().schema.empty_table()),
     "one_row": lambda: parquet(good(1)),
     "a_row_group_for_each_row": lambda: written(good(), row_group_size=1),
+    "twenty_thousand_row_groups": lambda: written(good(20_000), row_group_size=1),
     "pages_of_one_row": lambda: written(good(), data_page_size=1, write_batch_size=1),
     "columns_in_another_order": _reordered,
     "gzip": lambda: written(good(), compression="gzip"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 import psycopg
 import pytest
 
 from dms_assets.local_dms.postgres.source import SourceAddress
+from dms_assets.model.failpoints import KILLED_STATUS
 from dms_assets.model.sequence import boundary_sequence
 from tests.local_dms.conftest import GATE
 from tests.local_dms.service import Service, folded, mappings, until
@@ -274,6 +276,40 @@ def test_a_table_that_is_added_is_loaded_on_resume_and_one_that_is_removed_is_le
     shared.stop(arn)
     assert folded(shared.loads("grows", "w"), []) == rows(source, "w")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+@pytest.mark.parametrize("place", ["local_dms.before_boundary", "local_dms.during_load"])
+def test_a_kill_while_an_added_table_is_taken_in_leaves_it_to_be_loaded(
+    services: Callable[..., Service], source: psycopg.Connection[Any], place: str
+) -> None:
+    for table in ("t", "w"):
+        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
+        source.execute(f"insert into app.{table} values (1, 'row')".encode())
+    service = services()
+    arn = service.task("grown", table_mappings=_excluding("w"), **QUICK)
+    service.run(arn)
+    service.stop(arn)
+    service.client.modify_replication_task(ReplicationTaskArn=arn, TableMappings=mappings("app"))
+    first = service.statistics(arn)["t"]["FullLoadStartTime"]
+    service.end()
+    service = services(f"{place}=kill")
+    source.execute("insert into app.t values (2, 'meanwhile')")
+    source.execute("insert into app.w values (2, 'meanwhile')")
+    service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+    assert service.killed() == KILLED_STATUS
+    source.execute("insert into app.w values (3, 'while it was dead')")
+    service = services()
+    until(lambda: service.state(arn, "w") == "Table completed")
+    source.execute("update app.w set note = 'after' where id = 1")
+    until(lambda: any(row["Op"] == "U" for row in service.changes("grown", "w")))
+    service.stop(arn)
+    # Changes of before its load are there too, and lie before its boundary.
+    boundary = boundary_sequence(service.statistics(arn)["w"]["FullLoadStartTime"].astimezone(UTC))
+    later = [row for row in service.changes("grown", "w") if row["dms_change_seq"] >= boundary]
+    assert folded(service.loads("grown", "w"), later) == rows(source, "w")
+    assert folded(service.loads("grown", "t"), service.changes("grown", "t")) == rows(source, "t")
+    assert service.statistics(arn)["t"]["FullLoadStartTime"] == first
+    service.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
 def _excluding(table: str) -> str:
