@@ -2,7 +2,8 @@
 
 A mutant that is accepted must hold exactly the rows of the file it was made of. Files are compressed as a task that
 is told to (gzip), where every page carries a checksum, or plain with checksums of the format's own; of a plain file
-without any nobody can tell a value from another one: there, what is accepted must still follow every rule.
+without any nobody can tell a value from another one: there, what is accepted must still follow every rule, and those
+with other values are counted by themselves.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ WRITERS: dict[str, dict[str, object]] = {
     "plain": {"compression": "none"},
 }
 GROUP = 100
+ACCEPTED, UNTOLD = "accepted", "accepted with other values, of a plain file without checksums"
 TASK = TableTask(PERSON, (), LandingColumns(), unique_positions=True, ordered_files=True)
 _VALUES = [column.name for column in PERSON.columns]
 _LIMITS = WorkerLimits(memory_bytes=1 << 30, cpu_seconds=20)
@@ -104,7 +106,7 @@ def mutants(seed: int, count: int) -> Iterator[Mutant]:
 
 
 def judge(group: Sequence[Mutant], folder: Path) -> Iterator[tuple[Mutant, str]]:
-    """What is wrong with the verdicts on some mutants; and `accepted` or the reason, for those that are right."""
+    """What is wrong with the verdicts on some mutants; and ACCEPTED, UNTOLD or the reason, for the others."""
     with ValidationWorker(_LIMITS) as worker:
         worker.set_table(TASK)
         tasks = [_task(folder / f"{mutant.seed}.parquet", mutant.body) for mutant in group]
@@ -119,7 +121,7 @@ def judge(group: Sequence[Mutant], folder: Path) -> Iterator[tuple[Mutant, str]]
                 yield mutant, verdict.reason.value
             else:
                 own = rows_of.filter(pc.equal(rows_of["_file"], pa.scalar(task.identity.key))) if rows_of else None
-                yield mutant, _wrong(mutant, own) or "accepted"
+                yield mutant, _accepted(mutant, own)
 
 
 def _task(path: Path, body: bytes) -> FileTask:
@@ -129,13 +131,18 @@ def _task(path: Path, body: bytes) -> FileTask:
     return FileTask(path, identity, FileKind.CDC, 1)
 
 
-def _wrong(mutant: Mutant, own: pa.Table | None) -> str | None:
-    """Why an accepted mutant should not have been."""
-    right = original(mutant.writer)[0]
+def _accepted(mutant: Mutant, own: pa.Table | None) -> str:
+    """Why an accepted mutant should not have been, or what it is."""
     if own is None or own.num_rows == 0:
         return "WRONG: accepted without its rows"
+    other = _other_values(original(mutant.writer)[0], own)
     if mutant.writer == "plain":
-        return _broken(own)
+        return _broken(own) or (UNTOLD if other else ACCEPTED)
+    return f"WRONG: accepted with another {other}" if other else ACCEPTED
+
+
+def _other_values(right: pa.Table, own: pa.Table) -> str | None:
+    """The first column that is not as it was written."""
     names = {
         **{name: name for name in _VALUES},
         "Op": "_op",
@@ -144,7 +151,7 @@ def _wrong(mutant: Mutant, own: pa.Table | None) -> str | None:
     }
     for landed, name in names.items():
         if own[name].to_pylist() != _plain(right[landed]):
-            return f"WRONG: accepted with another {name}"
+            return name
     return None
 
 

@@ -69,7 +69,7 @@ def measure(budget: Budget) -> Outcome:
 ROW = Row(
     "R5",
     "Gaps are loud: slot, publication, restore, failover, position",
-    "every case its own terminal state",
+    "every case ends in a terminal state with a name",
     300,
     40,
     measure,

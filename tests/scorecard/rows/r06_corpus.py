@@ -24,4 +24,4 @@ def measure(budget: Budget) -> Outcome:
     )
 
 
-ROW = Row("R6", "Hostile files: the expected verdict on each, good ones beside them flow", "100 %", 120, None, measure)
+ROW = Row("R6", "Hostile files: the expected verdict on each, good ones beside them flow", "100 %", 120, 30, measure)

@@ -23,7 +23,7 @@ def measure(budget: Budget) -> Outcome:
 
 ROW = Row(
     "R11",
-    "Changes of definitions between and inside transactions and while down, as far as curated",
+    "Changes of definitions between and (where they can be) inside transactions and while down, as far as curated",
     "0 values under a wrong column, every rewrite flagged, all repaired by a reload",
     200,
     None,

@@ -67,7 +67,8 @@ def measure(budget: Budget) -> Outcome:
 
 ROW = Row(
     "R13",
-    "Kill matrix: everything that runs, killed in turn and at once; steps stopped in the middle of their commit",
+    "Kill matrix: all that runs, killed in turn, and at once with its supervisor (then one command begins it again); "
+    "steps stopped in the middle of their commit",
     f"back unattended in {WITHIN_S:.0f} s; 0 effective zombies, orphans, stuck runs, held slots; curated right",
     420,
     None,

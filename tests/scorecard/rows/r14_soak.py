@@ -35,7 +35,7 @@ def measure(budget: Budget) -> Outcome:
 
 ROW = Row(
     "R14",
-    "Soak: one-minute cycles of a day, as many as the budget allows",
+    "Soak: cycles of work, ingestion, build and upkeep, as many as five minutes allow",
     "Local DMS < 1 MB in 100 cycles, open files flat (4), retained log < 64 MB, curated equals the source",
     300,
     None,

@@ -60,4 +60,6 @@ def measure(budget: Budget) -> Outcome:
     )
 
 
-ROW = Row("R17", "Every asset run again: new data files, changed rows", "0 and 0", 180, None, measure)
+ROW = Row(
+    "R17", "Every validated and curated asset run again: new data files, changed rows", "0 and 0", 180, None, measure
+)

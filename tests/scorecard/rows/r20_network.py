@@ -69,7 +69,8 @@ def measure(budget: Budget) -> Outcome:
 
 ROW = Row(
     "R20",
-    "Networks: 500 ms, 5 % resets, a cut of 60 s without a word, storms of 503",
+    "Networks: to the source 500 ms, 5 % resets, a cut of 60 s without a word; to S3 100 ms, resets, a cut of 12 s, "
+    "storms of 503",
     "0 rows lost or doubled, requests bounded",
     300,
     None,
