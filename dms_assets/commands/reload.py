@@ -16,7 +16,10 @@ from dms_assets.commands.dms_client import dms_client
 from dms_assets.commands.options import home_option
 
 if TYPE_CHECKING:
+    from mypy_boto3_dms import DatabaseMigrationServiceClient
+
     from dms_assets.environment import Environment
+    from dms_assets.model.task_state import TaskState
     from dms_assets.pipeline.reconciliation.reload import Reload
 
 _EPILOG = """\b
@@ -55,7 +58,6 @@ def reload(
     Rows that the load has not are closed at its boundary, history before it stays. Where clocks are known only to some
     seconds, the load begins twice as many later. After a gap in the stream, ask for a fresh one: it loads every table.
     """
-    from dms_assets.dms.task_reader import read_task, task_identifier  # noqa: PLC0415
     from dms_assets.environment import Environment  # noqa: PLC0415
     from dms_assets.installation import Installation  # noqa: PLC0415
     from dms_assets.pipeline.declared_tables import UnknownTableError  # noqa: PLC0415
@@ -77,10 +79,21 @@ def reload(
     carry_out(installation, spec, client, planned, say=click.echo)
     _observe(environment, spec.name, planned)
     if wait:
-        before.wait_for_new(
-            installation, spec, task=lambda: read_task(client, task_identifier(spec.name)), timeout_s=timeout, say=_say
-        )
+        before.wait_for_new(installation, spec, task=lambda: _task(client, spec.name), timeout_s=timeout, say=_say)
         click.echo(f"loaded and curated: {', '.join(name.table for name in planned.tables)}")
+
+
+def _task(client: DatabaseMigrationServiceClient, source: str) -> TaskState | None:
+    """The task, None while DMS does not answer: the reload goes on without us."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 heavy
+
+    from dms_assets.dms.task_reader import read_task, task_identifier  # noqa: PLC0415
+
+    try:
+        return read_task(client, task_identifier(source))
+    except BotoCoreError as error:
+        _say(f"DMS does not answer: {error}")
+        return None
 
 
 def _observe(environment: Environment, source: str, planned: Reload) -> None:

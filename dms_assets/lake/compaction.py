@@ -37,9 +37,6 @@ _GROUP_BYTES = 32 << 20
 """So much of small files at a time: their rows are in memory, several times as large."""
 
 
-_FLOAT_BITS = {pa.float32(): pa.int32(), pa.float64(): pa.int64()}
-
-
 class RewrittenRowsError(Exception):
     """A rewritten data file does not hold the rows it was made from. Nothing was committed."""
 
@@ -94,6 +91,9 @@ def _rewrite(table: Table, files: list[DataFile], path: Path) -> int:
             "is as it was. Keep both, and report it"
         )
     return rows.num_rows
+
+
+_FLOAT_BITS = {pa.float32(): pa.int32(), pa.float64(): pa.int64()}
 
 
 def _bits(rows: pa.Table) -> pa.Table:

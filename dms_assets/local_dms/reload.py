@@ -2,8 +2,9 @@
 
 The boundary is made between two cycles of the stream: a temporary slot gives a snapshot at an LSN; all changes before
 it are made durable; then the clock is raised above theirs and stored as the loads' start, so that sequences of earlier
-changes are below it and those of later changes are not. The start is a moment before the snapshot, so that what
-commits after it has a later time too, but for what shares a hundredth of a second with a commit before it. From there
+changes are below it and those of later changes are not. The start is no later than it must be: about when the
+snapshot was asked for, so that what commits after it has a later time too, but for what shares a hundredth of a second
+with a commit before it. From there
 on the two are independent: the rows are read at the snapshot by a thread of their own, and changes flow, those of the
 tables that are loading too.
 """
@@ -28,12 +29,21 @@ from dms_assets.local_dms.postgres.catalog import SourceTable, read_tables
 from dms_assets.local_dms.postgres.slot import SlotBlockedError, Snapshot, exporting_slot
 from dms_assets.local_dms.stream import ChangeStream
 from dms_assets.local_dms.suspension import suspend
-from dms_assets.local_dms.tables import COMPLETED, ERROR, RELOAD_MEMBER, RELOADING, prepare_targets, table_name
+from dms_assets.local_dms.tables import (
+    COMPLETED,
+    ERROR,
+    RELOAD_MEMBER,
+    RELOADING,
+    UNTOLD_MEMBER,
+    prepare_targets,
+    table_name,
+)
 from dms_assets.model import failpoints
 from dms_assets.model.names import TableName
 from dms_assets.model.sequence import hundredths
 
 _WAIT_S = 0.005
+_AHEAD_S = 1.0
 _SLOT_WAIT_S = 5.0
 """How long changes may wait for a snapshot before they are let through and it is tried again."""
 
@@ -74,7 +84,8 @@ class Reloads:
             self._finish(self._running)
         if self._running is None:
             statistics = self.context.store.statistics(self.context.arn)
-            names = [table_name(one) for one in statistics if one.get(RELOAD_MEMBER)]
+            # The loss of a table is told first: taking it up again would forget it.
+            names = [table_name(one) for one in statistics if one.get(RELOAD_MEMBER) and UNTOLD_MEMBER not in one]
             if names:
                 self._try(names)
 
@@ -111,7 +122,7 @@ class Reloads:
         names = take_up(context, self.changes, names)
         if not names:
             return
-        asked = hundredths(now())
+        asked = hundredths(now()) + 1
         with ExitStack() as stack:
             snapshot = stack.enter_context(
                 exporting_slot(
@@ -126,6 +137,8 @@ class Reloads:
             tables = self._present(names)
             prepare_targets(context, tables)
             self.changes.resume(table.name for table in tables)
+            if boundary - now().timestamp() > _AHEAD_S:
+                context.say(f"A reload waits until {boundary:.2f} (s since 1970): the clock here went back", "warning")
             while now().timestamp() < boundary:
                 # A file of this load must not be older than the load's start.
                 context.stop.wait(_WAIT_S)
@@ -139,7 +152,7 @@ class Reloads:
     def _boundary(self, snapshot: Snapshot, asked: int, names: Sequence[TableName]) -> float:
         """Make the boundary durable and take the request; seconds since 1970.
 
-        `asked` is a moment before the snapshot was made, in hundredths.
+        `asked` is when the snapshot was asked for, in hundredths.
         """
         context, changes = self.context, self.changes
         changes.catch_up(snapshot.lsn)

@@ -158,6 +158,7 @@ class TableWatch:
             try:
                 suspend(context, error)
             except TaskError as failure:
+                context.say(str(failure), "failure")
                 self._failure = failure
             context.store.update_table(context.arn, error.table, **{"TableState": ERROR, UNTOLD_MEMBER: None})
         if self._failure is not None:

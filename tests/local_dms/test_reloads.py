@@ -306,6 +306,7 @@ def test_a_kill_while_an_added_table_is_taken_in_leaves_it_to_be_loaded(
     # Changes of before its load are there too, and lie before its boundary.
     boundary = boundary_sequence(service.statistics(arn)["w"]["FullLoadStartTime"].astimezone(UTC))
     later = [row for row in service.changes("grown", "w") if row["dms_change_seq"] >= boundary]
+    assert len(later) < len(service.changes("grown", "w"))
     assert folded(service.loads("grown", "w"), later) == rows(source, "w")
     assert folded(service.loads("grown", "t"), service.changes("grown", "t")) == rows(source, "t")
     assert service.statistics(arn)["t"]["FullLoadStartTime"] == first

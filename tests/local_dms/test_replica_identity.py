@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from dms_assets.local_dms.postgres.source import SourceAddress
 from dms_assets.local_dms.tables import OUR_MEMBERS
 from dms_assets.model.failpoints import KILLED_STATUS
 from tests.local_dms.conftest import GATE
@@ -157,13 +158,44 @@ def test_a_kill_between_unpublishing_a_table_and_telling_it_leaves_it_to_be_told
         until(lambda: service.describe(arn)["Status"] == "running")
     assert service.state(arn, "t") == "Table error"
     assert service.statistics(arn)["t"].keys().isdisjoint(OUR_MEMBERS)
-    # Told once, and it is as any other table that lost its identity.
+    # It is as any other table that lost its identity.
     source.execute(LOSSES["nothing"][1].encode())
     service.reload(arn, "t")
     until(lambda: service.state(arn, "t") == "Table completed")
-    assert len(_told(service, "REPLICA IDENTITY NOTHING")) == 1
+    # Of a table, and where the policy is to stop, of the task.
+    assert len(_told(service, "REPLICA IDENTITY NOTHING")) == (2 if policy == "STOP_TASK" else 1)
     service.stop(arn)
     assert folded(service.loads("untold", "t"), service.changes("untold", "t")) == rows(source, "t")
+    service.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_loss_is_told_before_a_reload_that_was_asked_for_takes_the_table_up(
+    services: Callable[..., Service], source: psycopg.Connection[Any], address: SourceAddress
+) -> None:
+    _make(source)
+    service = services("local_dms.after_unpublishing=kill")
+    arn = service.task("asked", **QUICK)
+    service.run(arn)
+    loaded = service.statistics(arn)["t"]["FullLoadStartTime"]
+    with psycopg.connect(address.uri()) as other:
+        # An open transaction keeps the reload waiting for its snapshot.
+        other.execute("insert into app.u values (500, 'open')")
+        service.reload(arn, "t")
+        until(lambda: any("A reload waits for its snapshot" in message for message in service.events()))
+        source.execute(LOSSES["nothing"][0].encode())
+        assert service.killed() == KILLED_STATUS
+        source.execute(LOSSES["nothing"][1].encode())
+        other.commit()
+    service = services()
+    until(lambda: service.statistics(arn)["t"]["FullLoadStartTime"] > loaded)
+    until(lambda: service.state(arn, "t") == "Table completed")
+    assert len(_told(service, "REPLICA IDENTITY NOTHING")) == 1
+    # Tables are looked at as before.
+    source.execute("alter table app.u rename to other")
+    until(lambda: service.state(arn, "u") == "Table error")
+    assert not [message for message in service.events() if "cannot be looked at" in message]
+    service.stop(arn)
+    assert folded(service.loads("asked", "t"), []) == rows(source, "t")
     service.client.delete_replication_task(ReplicationTaskArn=arn)
 
 

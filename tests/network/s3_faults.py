@@ -29,6 +29,7 @@ class S3Fault(Enum):
     CONFLICT = (409, "ConditionalRequestConflict")
     DENIED = (403, "AccessDenied")
     EXPIRED = (400, "ExpiredToken")
+    SLOW_CLIENT = (400, "RequestTimeout")
     LOST = (0, "answer lost after the effect")
     HALF = (200, "body cut off half way")
     COPY_FAILED = (200, "error in the body of a 200")

@@ -43,6 +43,7 @@ SOME = {
     S3Fault.ABORTED: 0.02,
     S3Fault.CONFLICT: 0.3,
     S3Fault.LOST: 0.04,
+    S3Fault.SLOW_CLIENT: 0.02,
     S3Fault.HALF: 0.05,
     S3Fault.COPY_FAILED: 0.05,
 }

@@ -152,19 +152,19 @@ def test_a_reload_that_dms_refuses_is_told_and_not_waited_for(
     spec = source_spec()
     before = LoadsBefore.read(installation, spec, [PERSON])
 
-    def wait(*states: TaskState) -> None:
+    def wait(*states: TaskState | None) -> None:
         looks = iter(states)
         before.wait_for_new(
             installation, spec, task=lambda: next(looks), timeout_s=60, say=lambda _: None, pause=lambda _: None
         )
 
-    with pytest.raises(ReloadRefusedError, match="task dms-assets-shop failed: the slot is lost"):
+    with pytest.raises(ReloadRefusedError, match="task dms-assets-shop is failed: the slot is lost"):
         wait(task("running"), task("failed", failure="the slot is lost"))
     # What was wrong before the request is still shown for a moment.
     monkeypatch.setattr(reload_module, "REFUSED_AFTER_S", 0.05)
     moment = task("running", TABLE_ERROR)
     with pytest.raises(StopIteration):
-        wait(moment, task("running", "Table is being reloaded"), moment, task("running"))
+        wait(moment, task("running", "Table is being reloaded"), None, moment, task("running"))
 
     def slowly() -> Iterator[TaskState]:
         while True:

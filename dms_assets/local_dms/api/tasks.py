@@ -19,6 +19,7 @@ from dms_assets.local_dms.settings import merged
 from dms_assets.local_dms.store import Store
 from dms_assets.local_dms.supervisor import Supervisor
 from dms_assets.local_dms.tables import ERROR, OUR_MEMBERS, RELOAD_MEMBER, RELOADING
+from dms_assets.model import failpoints
 from dms_assets.model.names import TableName
 
 KIND = "task"
@@ -179,6 +180,7 @@ class Tasks:
             raise invalid_state(f"Replication task {arn} is {document['Status']}; stop it first.")
         shown = self._public(document)
         self._supervisor.forget(arn)
+        failpoints.reach("local_dms.after_forgetting")
         self._store.delete(arn)
         self._event(document, "deletion", "The replication task has been deleted.")
         return {"ReplicationTask": {**shown, "Status": "deleting"}}
@@ -211,6 +213,7 @@ class Tasks:
             document = self._store.update(arn, **changes)
         kind = f"taskType: {document['MigrationType']}, startType: {start}"
         self._event(document, "state change", f"Replication task has started with {kind}")
+        failpoints.reach("local_dms.after_start_asked")
         self._supervisor.run(arn)
         return {"ReplicationTask": {**self._public(document), "Status": "starting"}}
 
@@ -221,6 +224,7 @@ class Tasks:
         if document["Status"] not in {"starting", "running"}:
             raise invalid_state(f"Replication task {arn} is {document['Status']}, not running.")
         document = self._store.update(arn, Status="stopping")
+        failpoints.reach("local_dms.after_stop_asked")
         self._supervisor.stop(arn)
         return {"ReplicationTask": {**self._public(document), "Status": "stopping"}}
 
@@ -228,8 +232,8 @@ class Tasks:
         """DescribeTableStatistics."""
         arn = request["ReplicationTaskArn"]
         self.get(arn)
-        found = filtered(self._store.statistics(arn), request.get("Filters", []), _STATISTICS_FILTERS)
-        shown = [_public_statistics(one) for one in found]
+        public = [_public_statistics(one) for one in self._store.statistics(arn)]
+        shown = filtered(public, request.get("Filters", []), _STATISTICS_FILTERS)
         return {"ReplicationTaskArn": arn, **page("TableStatistics", shown, request, largest=_STATISTICS_PAGE)}
 
     def reload(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +263,7 @@ class Tasks:
 def _public_statistics(statistics: dict[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in statistics.items() if name not in OUR_MEMBERS}
     if RELOAD_MEMBER in statistics and shown["TableState"] == ERROR:
-        # What went wrong is over as far as anybody was told; if the reload is refused, it is an error again.
+        # The reload that was asked for has not begun; if it is refused, the table is in error again.
         shown["TableState"] = RELOADING
     return shown
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=60, tcp_keepalive=True
 )
-_CONFLICT, _SERVER_ERROR = 409, 500
+_TRANSIENT = frozenset({408, 409, 429})
+_SERVER_ERROR = 500
+_SLOW_CLIENT = "RequestTimeout"
+"""S3 answers it with status 400."""
 
 
 class S3Target:
@@ -70,8 +73,8 @@ class S3Target:
         try:
             yield
         except botocore.exceptions.ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            if status == _CONFLICT or status >= _SERVER_ERROR:
+            status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+            if status in _TRANSIENT or status >= _SERVER_ERROR or code == _SLOW_CLIENT:
                 raise RecoverableError(f"Bucket {self.bucket} does not take requests now: {error}") from error
             raise TaskError(f"Bucket {self.bucket}: {error}; check its name and the rights on it.") from error
         except botocore.exceptions.BotoCoreError as error:

@@ -149,12 +149,12 @@ class LoadsBefore:
         installation: Installation,
         spec: SourceSpec,
         *,
-        task: Callable[[], TaskState],
+        task: Callable[[], TaskState | None],
         timeout_s: float,
         say: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Until every table has a new load that is curated. `task` asks DMS for its task.
+        """Until every table has a new load that is curated. `task` asks DMS for its task; None if it does not answer.
 
         Raises ReloadRefusedError for a load that is stuck, or that DMS does not make; ReloadNotDoneError when the time
         is over.
@@ -162,7 +162,8 @@ class LoadsBefore:
         deadline, told = time.monotonic() + timeout_s, ""
         refused: dict[TableName, float] = {}
         while waiting := self._waiting(installation, spec):
-            self._check_task(task(), refused)
+            if (known := task()) is not None:
+                self._check_task(known, refused)
             if time.monotonic() >= deadline:
                 raise ReloadNotDoneError(
                     f"{waiting}; the reload goes on. Let the stack run, and see `dms-assets status`"
@@ -174,8 +175,9 @@ class LoadsBefore:
 
     def _check_task(self, task: TaskState, refused: dict[TableName, float]) -> None:
         """`refused` has since when (monotonic seconds) DMS says that tables are in error."""
-        if task.status == "failed":
-            raise ReloadRefusedError(f"task {task.identifier} failed: {task.failure or 'DMS gives no reason'}")
+        if task.status in {"failed", "stopped"}:
+            reason = task.failure or task.stop_reason or "DMS gives no reason"
+            raise ReloadRefusedError(f"task {task.identifier} is {task.status}: {reason}; start it again")
         now = time.monotonic()
         for name in self.loads:
             if name not in task.tables or task.tables[name].state != TABLE_ERROR:
