@@ -12,14 +12,17 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
+from dms_assets.pipeline.reconciliation.reconcile import Limits
 from dms_assets.reconcile.comparison import Comparison
 from dms_assets.sample.workload_ticker import retained_log
 from dms_assets.stack.dagster_instance import prepare
 from tests.processes.driven import driven
 from tests.processes.postmaster import compared, wait_until_captured
 from tests.system.conftest import System
+from tests.system.reconciled import reconcile
 
 _MIB = 1 << 20
+_RECONCILED_EVERY = 8
 _SETTLES = 0.3
 """The first part of all cycles, in which caches fill, is not judged."""
 
@@ -44,6 +47,9 @@ class Soak:
     cycles: tuple[Cycle, ...]
     failures: int
     unequal: tuple[str, ...]
+    comparisons: int
+    alarms: tuple[str, ...]
+    """What reconciliation compared meanwhile, and what it said differs."""
 
     def per_hundred(self, value: Callable[[Cycle], int]) -> float:
         """How much a value grows in a hundred cycles, by a straight line through those after the first ones."""
@@ -61,15 +67,22 @@ def soak(home: Path, seconds: float, most: int) -> Soak:
     prepare(home / "dagster")
     with driven(home, dg.DagsterInstance.from_config(str(home / "dagster"))) as system:
         system.load()
+        names = list(system.spec.table_names)
         cycles: list[Cycle] = []
+        comparisons, alarms = 0, list[str]()
         ends = time.monotonic() + seconds
         while len(cycles) < most and time.monotonic() < ends:
             _cycle(system, len(cycles))
             cycles.append(_look(system, home))
+            if len(cycles) % _RECONCILED_EVERY == 0:
+                results = reconcile(system, names, Limits())
+                comparisons += len(results)
+                alarms += [f"cycle {len(cycles)}: {table}" for table, result in results.items() if not result.equal]
         failures = len(system.drive.failures)
         system.drive.settle(system.spec.name, 4)
         found: Comparison = compared(system)
-        return Soak(tuple(cycles), failures, tuple(str(table.table) for table in found.unequal))
+        unequal = tuple(str(table.table) for table in found.unequal)
+        return Soak(tuple(cycles), failures, unequal, comparisons, tuple(alarms))
 
 
 def _cycle(system: System, number: int) -> None:

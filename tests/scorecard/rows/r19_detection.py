@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from dms_assets.dms import control
 from dms_assets.dms.task_reader import read_task
-from dms_assets.model.names import TableName
-from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciler
-from dms_assets.reconcile.result import ReconciliationResult
+from dms_assets.pipeline.reconciliation.reconcile import Limits
 from tests.scorecard.figure import Budget, Outcome, Row
 from tests.system.conftest import System, small_system
 from tests.system.planted import FAULTS, LARGE_ROWS, enlarge
+from tests.system.reconciled import reconcile
 
 QUIET_ROUNDS, MOST_ROUNDS = 3, 3
 LIMITS = Limits(big_rows=LARGE_ROWS)
-
-
-def _reconcile(system: System, names: list[TableName]) -> dict[TableName, ReconciliationResult]:
-    """The results of all tables; the sensors go on meanwhile."""
-
-    def go_on(_: float) -> None:
-        system.drive.tick(f"{system.spec.name}_dms_sensor")
-        time.sleep(1)
-        system.drive.settle(system.spec.name, 1)
-
-    reconciler = Reconciler(system.installation, system.spec, say=lambda *_: None, limits=LIMITS, pause=go_on)
-    results = {found.result.table: found.result for found in reconciler.run(names)}
-    skipped = {str(table): result.reason for table, result in results.items() if not result.compared}
-    assert not skipped, f"not every table was compared: {skipped}"
-    return results
 
 
 def _strict(system: System) -> None:
@@ -52,14 +35,14 @@ def measure(budget: Budget) -> Outcome:
         names = list(system.spec.table_names)
         alarms = 0
         for _ in range(QUIET_ROUNDS):
-            quiet = _reconcile(system, names)
+            quiet = reconcile(system, names, LIMITS)
             alarms += sum(not result.equal for result in quiet.values())
         wanted = {fault: fault.plant(system, fault.table) for fault in FAULTS}
         assert read_task(system.client, system.task).status == "running"
         after: dict[str, int] = {}
         false = 0
         for number in range(1, MOST_ROUNDS + 1):
-            results = _reconcile(system, names)
+            results = reconcile(system, names, LIMITS)
             false += len({t for t, r in results.items() if not r.equal} - {fault.table for fault in FAULTS})
             for fault, found in wanted.items():
                 if found.fits(results[fault.table]):
