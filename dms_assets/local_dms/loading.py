@@ -15,6 +15,7 @@ from dms_assets.local_dms.postgres.catalog import SourceTable
 from dms_assets.local_dms.postgres.reading import at_snapshot
 from dms_assets.local_dms.suspension import suspend, table_errors
 from dms_assets.local_dms.tables import COMPLETED, ERROR, FULL_LOAD, LOST_MEMBER, table_name
+from dms_assets.model import failpoints
 
 
 def load_initially(context: TaskContext, tables: Sequence[SourceTable], snapshot: str) -> None:
@@ -60,6 +61,7 @@ def load_at(context: TaskContext, table: SourceTable, snapshot: str, started: da
     except TableError as error:
         suspend(context, error)
         return False
+    failpoints.reach("local_dms.after_load")
     ended = now().timestamp()
     with context.store.transaction():
         # A table that was given up while it was read (dropped, or its identity lost) does not flow: it stays so.

@@ -17,6 +17,7 @@ from dms_assets.local_dms.postgres.slot import SlotBlockedError
 from dms_assets.local_dms.stream import ChangeStream
 from dms_assets.local_dms.suspension import suspend, table_errors
 from dms_assets.local_dms.tables import LOST_MEMBER, RELOAD_MEMBER, check_tables
+from dms_assets.model import failpoints
 from dms_assets.model.names import TableName
 
 _LOCK_TIMEOUT = "3s"
@@ -46,6 +47,8 @@ def change_publications(
                 context.store.put_stream(context.arn, replace(stream, publications=(*before, form)))
             for name, values in members.items():
                 context.store.update_table(context.arn, name, **values)
+        failpoints.reach("local_dms.before_publishing")
+    failpoints.reach("local_dms.after_publishing")
     forget_forms(context, before, form)
 
 

@@ -34,6 +34,7 @@ from dms_assets.local_dms.tables import (
     prepare_targets,
 )
 from dms_assets.local_dms.watch import TableWatch
+from dms_assets.model import failpoints
 
 log = logging.getLogger("local_dms")
 
@@ -193,6 +194,7 @@ class TaskRunner:
                     tables={table.oid: (table.name, table.key) for table in tables},
                     publications=(published(connection, slot),),
                 )
+                failpoints.reach("local_dms.before_stream")
                 with context.store.transaction():
                     state = BEFORE_LOAD if loads else COMPLETED
                     context.store.reset_statistics(self.arn, [new_statistics(t.name, state) for t in tables])
@@ -237,6 +239,8 @@ class TaskRunner:
                 due = time.monotonic() + interval
             self._wake.wait(min(_POLL_S, max(due - time.monotonic(), 0)))
             self._wake.clear()
+        # A failure is one, also of a task that is asked to stop just then.
+        watch.check()
 
     def _check_source(
         self, context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState

@@ -17,11 +17,13 @@ from dms_assets.local_dms.store import StreamState
 from dms_assets.local_dms.tables import (
     BEFORE_LOAD,
     COMPLETED,
+    LOST_MEMBER,
     check_tables,
     new_statistics,
     selected_tables,
     table_name,
 )
+from dms_assets.model import failpoints
 
 
 def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], stream: StreamState) -> StreamState:
@@ -29,7 +31,7 @@ def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], 
 
     New ones wait for their load, which is a reload inside the stream: what the log has of them before its boundary
     comes before it. A table made anew under its old name is one, and so is a known table under a new name. Others are
-    no longer published. Raises TaskError.
+    no longer published, and none that was let go because the log cannot name its rows. Raises TaskError.
     """
     statistics = {table_name(one): one for one in context.store.statistics(context.arn)}
     tables = {table.oid: table for table in selected_tables(context, connection)}
@@ -38,7 +40,9 @@ def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], 
         for oid, (name, _) in stream.tables.items()
         if name in statistics and (oid not in tables or tables[oid].name == name)
     }
-    if tables.keys() <= known and {table.name for table in tables.values()} == statistics.keys():
+    # With more forms than one a kill came while they changed: which one the source has is not known.
+    settled = len(stream.publications) == 1
+    if settled and tables.keys() <= known and {table.name for table in tables.values()} == statistics.keys():
         return stream
     new = [table for oid, table in tables.items() if oid not in known]
     check_tables(context, new)
@@ -47,7 +51,8 @@ def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], 
     added = {table.name: new_statistics(table.name, state) for table in new}
     # Oids of tables that are gone stay: the log may still have changes of them, which are then left out by name.
     changed = stream.with_tables({table.oid: (table.name, table.key) for table in new})
-    changed = _publish(context, connection, changed, list(tables.values()))
+    lost = {oid for oid in known & tables.keys() if LOST_MEMBER in statistics[tables[oid].name]}
+    changed = _publish(context, connection, changed, [table for oid, table in tables.items() if oid not in lost])
     with context.store.transaction():
         context.store.put_stream(context.arn, changed)
         context.store.reset_statistics(context.arn, [*kept.values(), *added.values()])
@@ -68,4 +73,6 @@ def _publish(
         before = context.store.stream(context.arn)
         if before is not None:
             context.store.put_stream(context.arn, replace(before, publications=(*before.publications, now)))
+        failpoints.reach("local_dms.before_publishing")
+    failpoints.reach("local_dms.after_publishing")
     return replace(stream, publications=(now,))

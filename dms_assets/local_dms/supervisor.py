@@ -10,11 +10,11 @@ from functools import partial
 from dms_assets.dms.table_mappings import TableMappingError, parse_mappings
 from dms_assets.local_dms.attributes import endpoint_settings
 from dms_assets.local_dms.connections import Wiring
-from dms_assets.local_dms.context import TaskContext
+from dms_assets.local_dms.context import TaskContext, now
 from dms_assets.local_dms.faults import RecoverableError, TaskError
 from dms_assets.local_dms.files.layout import FileLayout
 from dms_assets.local_dms.postgres.publication import drop_publications
-from dms_assets.local_dms.postgres.slot import drop_slot
+from dms_assets.local_dms.postgres.slot import drop_slot, slot_name
 from dms_assets.local_dms.runner import TaskRunner
 from dms_assets.local_dms.settings import TaskSettings, source_options
 from dms_assets.local_dms.store import Store
@@ -60,7 +60,8 @@ class Supervisor:
         for document in self._store.all("task"):
             arn = document["ReplicationTaskArn"]
             if document["Status"] == "stopping":
-                self._store.update(arn, Status="stopped", StopReason="Stop Reason NORMAL")
+                ended = now().timestamp()
+                self._store.update(arn, Status="stopped", StopReason="Stop Reason NORMAL", StopDate=ended)
             elif document["Status"] in {"starting", "running"}:
                 identifier = document["ReplicationTaskIdentifier"]
                 message = "Replication task goes on after a restart of the service. Stop Reason RECYCLE_TASK"
@@ -81,18 +82,19 @@ class Supervisor:
     def forget(self, arn: str) -> None:
         """Remove what a task left on its source. A source that cannot be reached keeps its slot: this is logged."""
         document = self._store.get(arn)
-        stream = self._store.stream(arn)
         self._runners.pop(arn, None)
-        if stream is None:
+        if "StartDate" not in document or document["MigrationType"] == "full-load":
             return
+        # Not only if it has a stream: a start that did not come to its end has left them there too.
+        slot = slot_name(arn)
         try:
             source = self._wiring.source(self._store.get(document["SourceEndpointArn"]))
             with source.connect() as connection:
-                drop_slot(connection, stream.slot)
-                drop_publications(connection, stream.slot)
+                drop_slot(connection, slot)
+                drop_publications(connection, slot)
         except (TaskError, RecoverableError) as error:
             identifier = document["ReplicationTaskIdentifier"]
-            message = f"Slot {stream.slot} is still on the source and holds its log; drop it there. {error}"
+            message = f"Slot {slot} is still on the source and holds its log; drop it there. {error}"
             log.warning("task %s: %s", identifier, message)
             self._store.add_event("replication-task", identifier, "failure", message)
 

@@ -17,6 +17,14 @@ KILLED_STATUS = 137
 
 NAMES: frozenset[str] = frozenset(
     {
+        # Local DMS: a task is to start, and nothing runs it.
+        "local_dms.after_start_asked",
+        # Local DMS: a task is to stop, and it goes on.
+        "local_dms.after_stop_asked",
+        # Local DMS: what a deleted task had on its source is gone, the task is still there.
+        "local_dms.after_forgetting",
+        # Local DMS: slot and publications of a new stream are on the source, the stream is not stored.
+        "local_dms.before_stream",
         # Local DMS: files of a cycle are durable, the position is not stored and the slot is not moved.
         "local_dms.before_confirm",
         # Local DMS: the position is stored, the slot is not moved.
@@ -25,8 +33,14 @@ NAMES: frozenset[str] = frozenset(
         "local_dms.between_files",
         # Local DMS: a table's load has written a file and goes on.
         "local_dms.during_load",
+        # Local DMS: all files of a table's load are there, its end is not stored.
+        "local_dms.after_load",
         # Local DMS: the boundary of a reload is known and not stored.
         "local_dms.before_boundary",
+        # Local DMS: a new form of the publications is permitted, the source does not have it.
+        "local_dms.before_publishing",
+        # Local DMS: the source has a new form of the publications, the one before is still permitted.
+        "local_dms.after_publishing",
         # Local DMS: a table whose rows the log cannot name is unpublished, nobody was told.
         "local_dms.after_unpublishing",
         # Commit protocol: landing is listed, nothing is done yet.

@@ -6,10 +6,12 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Literal
 
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from dms_assets.dms import control
@@ -128,6 +130,67 @@ class Capture:
         self.poll()
         _patiently(control.start_afresh)(self.dms.client(), self._name)
         until(self.loaded, PATIENCE_S)
+
+    def begin_afresh_dying(self, failpoint: str, dead: Callable[[], bool]) -> None:
+        """A new stream, while which begins Local DMS dies; it goes on with it by itself."""
+        self._sessions.end_all()
+        self.running()
+        self.poll()
+        _patiently(control.stop)(self.dms.client(), self._name)
+        self._start_dying(failpoint, dead, "reload-target")
+        until(self.loaded, PATIENCE_S)
+
+    def resume_dying(self, failpoint: str, dead: Callable[[], bool]) -> None:
+        """Stop the task and start it where it stopped, and Local DMS dies."""
+        self.running()
+        _patiently(control.stop)(self.dms.client(), self._name)
+        self._start_dying(failpoint, dead, "resume-processing")
+
+    def _start_dying(
+        self, failpoint: str, dead: Callable[[], bool], kind: Literal["resume-processing", "reload-target"]
+    ) -> None:
+        arn = self.task().arn
+        self.arm(failpoint)
+        # Local DMS may answer, or die before; a repetition finds it dead, or the task started.
+        with suppress(BotoCoreError, ClientError):
+            self.dms.client().start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType=kind)
+        until(dead, PATIENCE_S)
+        self.running()
+
+    def stop_dying(self, failpoint: str, dead: Callable[[], bool]) -> None:
+        """Stop the task, and Local DMS dies: it is stopped, and started again."""
+        self.running()
+        arn = self.task().arn
+        self.arm(failpoint)
+        self.running()
+        with suppress(BotoCoreError, ClientError):
+            self.dms.client().stop_replication_task(ReplicationTaskArn=arn)
+        until(dead, PATIENCE_S)
+        assert self.task().status == "stopped"
+        _patiently(control.start)(self.dms.client(), self._name)
+
+    def delete_another_dying(self, failpoint: str, dead: Callable[[], bool]) -> None:
+        """Delete a task that never ran, beside the other, and Local DMS dies; delete it again, if it is still there."""
+        client = self.dms.client()
+        (task,) = client.describe_replication_tasks()["ReplicationTasks"]
+        other = client.create_replication_task(
+            ReplicationTaskIdentifier=f"{self._name}-other",
+            SourceEndpointArn=task["SourceEndpointArn"],
+            TargetEndpointArn=task["TargetEndpointArn"],
+            ReplicationInstanceArn=task["ReplicationInstanceArn"],
+            MigrationType="full-load-and-cdc",
+            TableMappings=task["TableMappings"],
+        )["ReplicationTask"]["ReplicationTaskArn"]
+        self.arm(failpoint)
+        with suppress(BotoCoreError, ClientError):
+            client.delete_replication_task(ReplicationTaskArn=other)
+        until(dead, PATIENCE_S)
+        self.running()
+        there = [one["ReplicationTaskArn"] for one in client.describe_replication_tasks()["ReplicationTasks"]]
+        if other in there:
+            client.delete_replication_task(ReplicationTaskArn=other)
+        (left,) = client.describe_replication_tasks()["ReplicationTasks"]
+        assert left["ReplicationTaskArn"] == task["ReplicationTaskArn"]
 
     def ask_reload(self, names: Sequence[TableName]) -> None:
         """Ask for tables to be loaded again. DMS begins when the transactions open now have ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -40,8 +40,10 @@ _LEFT_OUT = {Do.PREPARE}
 """A prepared transaction would hold up the reloads that some failpoints need."""
 
 CAPTURE = ("local_dms.before_confirm", "local_dms.before_advance", "local_dms.between_files")
-RELOAD = ("local_dms.during_load", "local_dms.before_boundary")
-UNPUBLISH = "local_dms.after_unpublishing"
+RELOAD = ("local_dms.during_load", "local_dms.after_load", "local_dms.before_boundary")
+UNPUBLISH = ("local_dms.before_publishing", "local_dms.after_publishing", "local_dms.after_unpublishing")
+AFRESH = "local_dms.before_stream"
+START, STOP, FORGET = "local_dms.after_start_asked", "local_dms.after_stop_asked", "local_dms.after_forgetting"
 REJECT = (
     "lake.after_quarantine_copy",
     "lake.after_quarantine_text",
@@ -121,9 +123,7 @@ class Kills:
 
     def _killed(self, name: str) -> bool:
         """Whether the process died at the place."""
-        if name == UNPUBLISH:
-            return self._killed_unpublishing(name)
-        if name in CAPTURE or name in RELOAD:
+        if name.startswith("local_dms."):
             return self._dms_killed(name)
         status = children.run(self._scene(name), self.facts, f"{name}=kill")
         assert status in {0, KILLED_STATUS}, f"what was to be killed at {name} broke: exit status {status}"
@@ -131,31 +131,53 @@ class Kills:
 
     def _dms_killed(self, name: str) -> bool:
         before = self.world.counts["DMS killed"]
-        if name in RELOAD:
+
+        def dead() -> bool:
+            return self.world.counts["DMS killed"] > before
+
+        if name in UNPUBLISH:
+            self._killed_unpublishing(name, dead)
+        elif name in RELOAD:
             self.work()
             self.world.capture.arm(name)
             self.world.ask_reload([TableName(SCHEMA, self.world.plan.tables[0].name)])
-        else:
+        elif name in CAPTURE:
             self.world.capture.arm(name)
             self.work()
-        until(lambda: self.world.counts["DMS killed"] > before, PATIENCE_S)
+        else:
+            self.work()
+            self._killed_between_runs(name, dead)
+        until(dead, PATIENCE_S)
         return True
 
-    def _killed_unpublishing(self, name: str) -> bool:
+    def _killed_between_runs(self, name: str, dead: Callable[[], bool]) -> None:
+        """The task is started or stopped, or one beside it is deleted."""
+        capture = self.world.capture
+        if name == AFRESH:
+            self.world.reloaded()
+            capture.begin_afresh_dying(name, dead)
+            self.world.record()
+        elif name == START:
+            capture.resume_dying(name, dead)
+        elif name == STOP:
+            capture.stop_dying(name, dead)
+        else:
+            assert name == FORGET, f"nothing leads to {name}"
+            capture.delete_another_dying(name, dead)
+
+    def _killed_unpublishing(self, name: str, dead: Callable[[], bool]) -> None:
         """A table loses its identity; when it has it again, it is loaded."""
         table = self.world.plan.tables[0]
-        before = self.world.counts["DMS killed"]
         self.work()
         self.world.capture.arm(name)
         self.world.capture.running()
         self.world.sessions.identify_rows(table, "nothing")
-        until(lambda: self.world.counts["DMS killed"] > before, PATIENCE_S)
+        until(dead, PATIENCE_S)
         self.world.sessions.identify_rows(table, "full" if table.full_identity else "default")
         self.world.capture.running()
         named = TableName(SCHEMA, table.name)
         assert self.world.capture.task().tables[named].state == TABLE_ERROR
         self.world.ask_reload([named])
-        return True
 
     def _scene(self, name: str) -> children.Work:
         """Make it so that the place will be reached; the work that reaches it."""
