@@ -44,6 +44,11 @@ class Table:
         return found
 
 
+def rewritten_column(table: Table) -> Column | None:
+    """The column whose values DDL rewrites, if the table has one that may be."""
+    return next((c for c in table.columns if c.type == "text" and c.name not in table.keys), None)
+
+
 def random_tables(random: Random, count: int) -> list[Table]:
     return [_table(random, f"t{number}", log=number == count - 1 and random.random() < 0.4) for number in range(count)]
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from tests.simulation.columns import KEY_NUMBERS, SMALL
-from tests.simulation.schema import Column, Table
+from tests.simulation.schema import Column, Table, rewritten_column
 from tests.simulation.steps import SESSIONS, Do, Step
 
 SCHEMA = "sim"
@@ -200,7 +200,7 @@ class Sessions:
     def break_log(self, step: Step) -> bool:
         """TRUNCATE, or a rewrite that changes values: neither is in the change log. Whether rows were hit."""
         table = self.tables[step.table]
-        text = next((c for c in table.columns if c.type == "text" and c.name not in table.keys), None)
+        text = rewritten_column(table)
         if not table.keys or (step.do is Do.REWRITE and text is None):
             return False
         name = self._name(table)

@@ -15,6 +15,7 @@ from random import Random
 from dms_assets.model.names import TableName
 from tests.simulation.sessions import SCHEMA
 from tests.simulation.steps import STATEMENTS, Do, Plan, Step
+from tests.simulation.verdicts import judge, plainly_broken
 from tests.simulation.world import World
 
 _LOG = logging.getLogger(__name__)
@@ -86,20 +87,34 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
         world.record()
     _arrive(world)
     if world.diverged:
-        # What no change told of: reconciliation finds it, a reload repairs it.
-        present = {found.table for instant, found in world.unequal() if instant == -1}
-        world.counts["divergences found"] += len(present & world.diverged)
-        assert present <= world.diverged, f"seed {plan.seed}: {present - world.diverged} differ without a cause"
+        _find_diverged(world, plan)
         world.ask_reload(sorted(world.diverged))
         world.reloaded()
         world.diverged.clear()
+        world.broken.clear()
         world.record()
         _arrive(world)
+    if alarms := judge(world):
+        raise DifferenceError(plan, number, [f"reconciliation finds {name} diverged" for name in sorted(alarms)])
     told = [
         f"{'now' if instant == -1 else f'instant {instant}'}: {table.to_json()}" for instant, table in world.unequal()
     ]
     if told:
         raise DifferenceError(plan, number, told)
+
+
+def _find_diverged(world: World, plan: Plan) -> None:
+    """What no change told of: reconciliation finds exactly the tables that differ, and says so of no other."""
+    present = {found.table for instant, found in world.unequal() if instant == -1}
+    assert present <= world.diverged, f"seed {plan.seed}: {present - world.diverged} differ without a cause"
+    judged = judge(world)
+    assert judged == present, f"seed {plan.seed}: {present} differ, but reconciliation says {judged}"
+    broken = plainly_broken(world)
+    assert broken.keys() <= judged, f"seed {plan.seed}: {broken} differ by count, but reconciliation says {judged}"
+    world.counts["divergences found"] += len(judged)
+    for causes in broken.values():
+        world.counts["truncated and found"] += Do.TRUNCATE in causes
+        world.counts["rewritten and found"] += Do.REWRITE in causes
 
 
 def _arrive(world: World) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.columns import SMALL
+from tests.simulation.schema import Column, Table
 from tests.simulation.simulation import run
 from tests.simulation.steps import Do, Step, make_plan
 
@@ -42,3 +44,15 @@ def test_a_plan_ends_with_a_comparison() -> None:
     plan = make_plan(3)
     assert [step.do for step in plan.steps[-2:]] == [Do.RECORD, Do.CHECKPOINT]
     assert replace(plan, steps=()).tables == plan.tables
+
+
+def test_a_truncate_and_a_rewrite_are_found_by_reconciliation_and_repaired(tmp_path: Path) -> None:
+    """The tables are told diverged by the product itself, a third one is not, and a reload makes them equal again."""
+    columns = (Column("id", "integer", None, nullable=False), Column("plain", "text", SMALL["text"], nullable=False))
+    tables = tuple(Table(f"t{number}", columns, ("id",), full_identity=False) for number in range(3))
+    steps = [Step(do, 0, table, table, table) for table in range(3) for do in (Do.COPY, Do.COMMIT)]
+    steps += [Step(Do.TRUNCATE, 0, 0, 0, 0), Step(Do.INSERT, 0, 0, 1, 1), Step(Do.COMMIT, 0, 0, 0, 0)]
+    steps += [Step(do, 0, 1, 0, 0) for do in (Do.REWRITE, Do.RECORD, Do.CHECKPOINT)]
+    counts = run(replace(make_plan(1), tables=tables, steps=tuple(steps)), tmp_path)
+    assert (counts["truncated and found"], counts["rewritten and found"], counts["divergences found"]) == (1, 1, 2)
+    assert counts["verdicts of reconciliation"] == 6

@@ -40,7 +40,7 @@ from tests.simulation.forked_dms import ForkedStack
 from tests.simulation.parts import KeptWorker, Landing, Recorded
 from tests.simulation.rebuilt import rebuilt_differently
 from tests.simulation.sessions import SCHEMA, Sessions
-from tests.simulation.steps import FAILPOINTS, Plan, Step
+from tests.simulation.steps import FAILPOINTS, Do, Plan, Step
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class World:
     counts: Counter[str] = field(default_factory=Counter)
     recorded: list[Recorded] = field(default_factory=list)
     diverged: set[TableName] = field(default_factory=set)
+    broken: dict[TableName, set[Do]] = field(default_factory=dict)
+    """What was done to tables since the last checkpoint that their log does not tell of."""
     altered: set[TableName] = field(default_factory=set)
     """Tables that have columns which no metadata tells of yet."""
     planted: set[str] = field(default_factory=set)
@@ -122,7 +124,9 @@ class World:
         """Change a table in a way that no change tells of."""
         hit = self.sessions.break_log(step)
         if hit:
-            self.diverged.add(TableName(SCHEMA, self.plan.tables[step.table].name))
+            name = TableName(SCHEMA, self.plan.tables[step.table].name)
+            self.diverged.add(name)
+            self.broken.setdefault(name, set()).add(step.do)
         return hit
 
     def add_column(self, step: Step) -> bool:
@@ -185,8 +189,13 @@ class World:
 
     def duplicate(self, step: Step) -> bool:
         """One of the change files in landing is there a second time, under a later name."""
+        # Of this stream: DMS writes what an earlier one wrote under the earlier one only.
+        begun = self.capture.task().fresh_start
         files = [
-            meta for meta in self.landing.list() if (key := parse_key(meta.key, SOURCE)) and key.kind is FileKind.CDC
+            meta
+            for meta in self.landing.list()
+            if (key := parse_key(meta.key, SOURCE)) and key.kind is FileKind.CDC
+            if begun and meta.last_modified >= begun
         ]
         if not files:
             return False
