@@ -22,10 +22,13 @@ import pyarrow as pa
 
 from dms_assets.lake.object_store import ObjectMeta, ObjectNotFoundError, ObjectStore
 from dms_assets.lake.removed import Removed
+from dms_assets.model.document_format import dump, load
 from dms_assets.model.failpoints import reach
 from dms_assets.model.landed_file import FileIdentity, LandedFile
 from dms_assets.model.names import TableName
 
+FORMAT = 1
+"""Of a row; a member of every line, and of no LedgerRow."""
 PART = 250
 """Batches in one object, once they are gathered."""
 
@@ -135,7 +138,7 @@ class Ledger:
             body, meta = self._store.get(pending)
         except ObjectNotFoundError:
             return self.has_batch(name, batch)
-        rows = [replace(row, batch=batch, batch_id=batch_id, snapshot_id=snapshot_id) for row in _rows(body)]
+        rows = [replace(row, batch=batch, batch_id=batch_id, snapshot_id=snapshot_id) for row in _rows(body, pending)]
         self._store.put(self._batch_key(name, batch), _lines(rows))
         reach("lake.after_batch_rows")
         self._store.delete(pending, if_match=meta.etag)
@@ -218,7 +221,7 @@ class Ledger:
 
     def _rows_of(self, meta: ObjectMeta) -> list[LedgerRow]:
         body, _ = self._store.get(meta.key)
-        return _rows(gzip.decompress(body) if meta.key.endswith(_PART_SUFFIX) else body)
+        return _rows(gzip.decompress(body) if meta.key.endswith(_PART_SUFFIX) else body, meta.key)
 
     def table(self, name: TableName | None = None) -> pa.Table:
         """The rows as an Arrow table of LEDGER_SCHEMA."""
@@ -261,8 +264,8 @@ def _number(key: str) -> int:
 
 
 def _lines(rows: Iterable[LedgerRow]) -> bytes:
-    return b"".join(json.dumps(asdict(row)).encode() + b"\n" for row in rows)
+    return b"".join(dump(asdict(row), FORMAT).encode() + b"\n" for row in rows)
 
 
-def _rows(body: bytes) -> list[LedgerRow]:
-    return [LedgerRow(**json.loads(line)) for line in body.splitlines()]
+def _rows(body: bytes, key: str) -> list[LedgerRow]:
+    return [LedgerRow(**load(line, FORMAT, f"the ledger's {key}")) for line in body.splitlines()]

@@ -26,6 +26,7 @@ from enum import StrEnum
 from typing import Any
 
 from dms_assets.lake.object_store import ObjectMeta, ObjectStore, PreconditionFailedError
+from dms_assets.model.document_format import dump, load
 from dms_assets.model.failpoints import reach
 from dms_assets.model.landed_file import FileIdentity, FileKind, LandedFile, parse_key
 from dms_assets.model.names import TableName
@@ -33,6 +34,8 @@ from dms_assets.validation.outcome import CheckOutcome, Reason
 
 _NAME = re.compile(r"report-(\d{4})\.json|decision-(\d{4})\.json|(file)|(done)\.json")
 FORMAT = 1
+DECISION_FORMAT = 1
+"""Of decisions, and of marks that they are carried out."""
 
 
 class EntryState(StrEnum):
@@ -204,7 +207,7 @@ class Quarantine:
         """What operators decided on an entry, oldest first."""
         keys = sorted(meta.key for meta in self._store.list(f"{entry.prefix}/decision-"))
         for key in keys:
-            yield json.loads(self._store.get(key)[0])
+            yield self._decision(key)
 
     def put(self, report: Report, origin: ObjectStore, key: str, etag: str) -> Entry:
         """Take in a rejected file: its bytes first, then the report that makes it an entry. Repeating it is harmless.
@@ -238,7 +241,8 @@ class Quarantine:
             )
         if entry.state is not EntryState.OPEN:
             raise QuarantineError(f"{entry.entry_id} is not open but '{entry.state}': it was decided on before")
-        body = json.dumps({"action": action.value, "reason": reason, "by": by, "at": now.isoformat()}).encode()
+        decision = {"action": action.value, "reason": reason, "by": by, "at": now.isoformat()}
+        body = dump(decision, DECISION_FORMAT).encode()
         try:
             self._store.put(f"{entry.prefix}/decision-{entry.reports:04d}.json", body, if_absent=True)
         except PreconditionFailedError as error:
@@ -250,7 +254,7 @@ class Quarantine:
 
     def finish(self, entry: Entry, now: datetime) -> None:
         """The decision is carried out: the copy here goes. Repeatable."""
-        self._store.put(f"{entry.prefix}/done.json", json.dumps({"at": now.isoformat()}).encode())
+        self._store.put(f"{entry.prefix}/done.json", dump({"at": now.isoformat()}, DECISION_FORMAT).encode())
         reach("lake.after_done_mark")
         if entry.file is not None:
             self._store.delete(entry.file.key, if_match=entry.file.etag)
@@ -266,6 +270,10 @@ class Quarantine:
     def _report(self, entry: Entry, number: int) -> Report:
         body, _ = self._store.get(f"{entry.prefix}/report-{number:04d}.json")
         return Report.from_json(json.loads(body))
+
+    def _decision(self, key: str) -> dict[str, Any]:
+        body, _ = self._store.get(key)
+        return load(body, DECISION_FORMAT, f"the quarantine's {key}")
 
     def _folder(self, table: TableName) -> str:
         return f"{self._source}/tables/{table.schema}/{table.table}/"
@@ -295,8 +303,7 @@ class Quarantine:
         if done:
             state = EntryState.DONE
         elif decisions >= reports:
-            body, _ = self._store.get(f"{folder}/decision-{decisions:04d}.json")
-            state = EntryState(json.loads(body)["action"])
+            state = EntryState(self._decision(f"{folder}/decision-{decisions:04d}.json")["action"])
         parts = folder.split("/")
         table = TableName(parts[-3], parts[-2]) if parts[-4:-3] == ["tables"] else None
         return Entry(parts[-1], folder, table, state, reports, file)

@@ -7,13 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from dms_assets.lake.object_store import ObjectNotFoundError, ObjectStore, PreconditionFailedError
+from dms_assets.model.document_format import DocumentFormatError
 from dms_assets.model.failpoints import reach
 
 Content = dict[str, Any]
-
-
-class DocumentFormatError(ValueError):
-    """A stored document is of another release's format."""
 
 
 class StateDocument:

@@ -11,6 +11,7 @@ import click
 import dms_assets.local_dms.without_polars  # noqa: F401 first, for its effect
 from dms_assets.local_dms.lock import StateInUseError
 from dms_assets.local_dms.server import serve
+from dms_assets.model.document_format import DocumentFormatError
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -29,7 +30,7 @@ def main(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
         serve(state, buckets, port, secrets=secrets, s3_endpoint=s3_endpoint, ready_file=ready_file)
-    except (StateInUseError, OSError) as error:
+    except (StateInUseError, DocumentFormatError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -12,9 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dms_assets.model.document_format import check_format
 from dms_assets.model.names import TableName
 
 Document = dict[str, Any]
+
+FORMAT = 1
+"""Of the file, in its `user_version`; 0 in files from before it was written."""
 
 _SCHEMA = """
 create table if not exists resource (
@@ -84,16 +88,29 @@ class StreamState:
 
 
 class Store:
-    """Documents by kind and ARN, table statistics, streams, events. Safe to use from several threads."""
+    """Documents by kind and ARN, table statistics, streams, events. Safe to use from several threads.
+
+    Raises DocumentFormatError for a file that a newer release wrote, and leaves it as it is.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        try:
+            self._open(path)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._depth = 0
+
+    def _open(self, path: Path) -> None:
         path.chmod(0o600)
+        (found,) = self._connection.execute("pragma user_version").fetchone()
+        check_format(found, FORMAT, str(path))
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = full")
         self._connection.executescript(_SCHEMA)
-        self._depth = 0
+        self._connection.execute(f"pragma user_version = {FORMAT}")
 
     def close(self) -> None:
         """Close the file."""

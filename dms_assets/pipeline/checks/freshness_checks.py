@@ -1,6 +1,5 @@
 """The freshness checks: reported by a sensor when they turn, and evaluated on demand."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from dms_assets.installation import Installation
+from dms_assets.model.document_format import dump, load
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.pipeline.checks.freshness import (
@@ -21,6 +21,7 @@ from dms_assets.pipeline.checks.freshness import (
 )
 from dms_assets.pipeline.keys import table_key
 
+CURSOR_FORMAT = 1
 _ABOUT = {
     Layer.LANDING: "Every commit of the source has landed, but for the newest.",
     Layer.VALIDATED: "Every change of the table has been taken in, but for the newest.",
@@ -111,12 +112,12 @@ def build_freshness_sensor(spec: SourceSpec) -> dg.SensorDefinition:
     ) -> dg.SensorResult | dg.SkipReason:
         if began(installation, spec) is None:
             return dg.SkipReason("the task was never started: nothing can be stale yet")
-        cursor = json.loads(context.cursor) if context.cursor else {}
+        cursor = load(context.cursor or "{}", CURSOR_FORMAT, f"the cursor of {spec.name}_freshness_sensor")
         changed, remembered = turned(spec, read_ages(installation, spec), cursor, datetime.now(UTC))
         events = [dg.AssetCheckEvaluation(**_facts(spec, verdict)) for verdict in changed]
         return dg.SensorResult(
             asset_events=events,
-            cursor=json.dumps(remembered),
+            cursor=dump(remembered, CURSOR_FORMAT),
             skip_reason=None if events else f"nothing turned in {len(remembered)} checks",
         )
 

@@ -21,6 +21,7 @@ from dms_assets.dms.task_reader import task_identifier
 from dms_assets.installation import Installation
 from dms_assets.lake.object_store import ObjectStore
 from dms_assets.lake.stuck_loads import StuckLoads
+from dms_assets.model.document_format import load
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_ERROR, TaskState
@@ -87,7 +88,7 @@ class ReloadStore:
     def reloads(self) -> list[Reload]:
         """All requests, oldest first."""
         keys = sorted(meta.key for meta in self._state.list(self._prefix))
-        return [Reload.from_json(json.loads(self._state.get(key)[0])) for key in keys]
+        return [Reload.from_json(load(self._state.get(key)[0], FORMAT, key)) for key in keys]
 
 
 def plan_reload(spec: SourceSpec, tables: Sequence[str], reason: str, by: str, *, fresh_stream: bool = False) -> Reload:

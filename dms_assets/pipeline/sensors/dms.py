@@ -12,6 +12,7 @@ import dagster as dg
 from dms_assets.dms.task_reader import TaskNotFoundError
 from dms_assets.installation import Installation
 from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.model.document_format import dump, load
 from dms_assets.model.names import Layer, TableName
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.task_state import TABLE_ERROR, TableState, TaskState
@@ -23,7 +24,7 @@ from dms_assets.pipeline.task_poll import poll_task
 CAPTURE_CHECK = "captured"
 BROKEN_STREAM = "Stream broken ("
 """How Local DMS begins the message of a stream that no resume can continue."""
-_NO_TASK = "{}"
+CURSOR_FORMAT = 1
 _HEALTHY = {"creating", "starting", "running", "modifying", "testing"}
 
 
@@ -118,23 +119,23 @@ def build_dms_sensor(spec: SourceSpec) -> dg.SensorDefinition:
     def dms_sensor(
         context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation], dms: DmsResource
     ) -> dg.SensorResult | dg.SkipReason:
+        seen = load(context.cursor or "{}", CURSOR_FORMAT, f"the cursor of {spec.name}_dms_sensor")
         try:
             task = poll_task(dms, spec.name)
         except TaskNotFoundError as error:
-            if context.cursor == _NO_TASK:
+            if context.cursor and not seen:
                 return dg.SkipReason(str(error))
             found = [dg.AssetCheckEvaluation(**captured_result(spec, name, error)) for name in spec.table_names]
-            return dg.SensorResult(asset_events=found, cursor=_NO_TASK)
+            return dg.SensorResult(asset_events=found, cursor=dump({}, CURSOR_FORMAT))
         StreamStore(installation.state, spec.name).register(task)
         PollStore(installation.state, spec.name).record(task, datetime.now(UTC))
         stands = advance_watermark(installation, spec, task.arn)
-        seen = json.loads(context.cursor) if context.cursor else {}
         now = {str(name): _digest(task, task.tables.get(name)) for name in spec.table_names}
         changed = [name for name in spec.table_names if seen.get(str(name)) != now[str(name)]]
         if not changed:
             return dg.SkipReason("; ".join(filter(None, [f"nothing changed; the task is {task.status}", stands])))
         events = [event for name in changed for event in _table_events(spec, name, task)]
-        return dg.SensorResult(asset_events=events, cursor=json.dumps(now), skip_reason=stands)
+        return dg.SensorResult(asset_events=events, cursor=dump(now, CURSOR_FORMAT), skip_reason=stands)
 
     return dms_sensor
 

@@ -15,6 +15,7 @@ from dms_assets.lake.quarantine import Entry, EntryState, Quarantine
 from dms_assets.lake.strangers import quarantine_strangers
 from dms_assets.lake.table_summary import TableSummary
 from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.model.document_format import dump, load
 from dms_assets.model.failpoints import reach
 from dms_assets.model.landed_file import LandedFile
 from dms_assets.model.names import Layer, TableName
@@ -29,6 +30,7 @@ from dms_assets.pipeline.sensors.pending_work import Asked, TableWork, due
 WORK_TAG = "dms-assets/work"
 SOURCE_TAG = "dms-assets/source"
 INGEST = "ingest"
+CURSOR_FORMAT = 1
 PATIENCE = timedelta(seconds=60)
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -204,7 +206,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
     def landing_sensor(
         context: dg.SensorEvaluationContext, installation: dg.ResourceParam[Installation]
     ) -> dg.SensorResult:
-        cursor = json.loads(context.cursor) if context.cursor else {}
+        cursor = load(context.cursor or "{}", CURSOR_FORMAT, f"the cursor of {spec.name}_landing_sensor")
         inbox = read_inbox(installation.landing, spec)
         for entry in quarantine_strangers(installation.lake, spec, inbox.strangers, datetime.now(UTC)):
             context.log.warning("quarantined, as DMS writes no such key: %s", entry.entry_id)
@@ -246,7 +248,7 @@ def build_landing_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         return dg.SensorResult(
             run_requests=list(_request(spec, requests)),
             asset_events=[*arrivals, *folder_news, *evaluations(context.instance, spec, changed)],
-            cursor=json.dumps(remembered),
+            cursor=dump(remembered, CURSOR_FORMAT),
         )
 
     return landing_sensor
