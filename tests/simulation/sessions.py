@@ -204,6 +204,8 @@ class Sessions:
         if not table.keys or (step.do is Do.REWRITE and text is None):
             return False
         name = self._name(table)
+        # Any open transaction that has touched the table would keep it from happening.
+        self.end_all()
         try:
             rows = self.admin.execute(sql.SQL("select count(*) from {}").format(name)).fetchone()
             if step.do is Do.TRUNCATE:
