@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 Values = Callable[[Random], str]
@@ -68,16 +69,17 @@ LARGE: dict[str, Values] = {
 
 KEYS: dict[str, Callable[[int], str]] = {
     "integer": lambda n: str(n - 3),
-    "bigint": lambda n: str(n * 10**15),
+    "bigint": lambda n: str(n * 10**14),
     "text": lambda n: _WORDS[n % len(_WORDS)] + str(n // len(_WORDS)),
     "uuid": lambda n: str(uuid.UUID(int=n * 7919)),
     "numeric(12,2)": lambda n: f"{n}.50",
-    "timestamptz": lambda n: f"2024-03-31 00:{n:02d}:00.000001+00",
+    "timestamptz": lambda n: f"{datetime(2024, 3, 31, tzinfo=UTC) + timedelta(minutes=n):%Y-%m-%d %H:%M}:00.000001+00",
     "date": lambda n: f"2000-01-{n % 28 + 1:02d}",
 }
-"""Types of key columns, with the value of each key number (0 to 59); `date` repeats, so it never is a key alone."""
+"""Types of key columns, with the value of each key number; `date` repeats, so it never is a key alone."""
 
 KEY_NUMBERS = 60
+"""Statements of one row choose among so many; those of thousands have numbers beyond."""
 NAMES = [
     'we"ird',
     "select",

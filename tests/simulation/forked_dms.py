@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dms_assets.local_dms import stream
 from dms_assets.local_dms.__main__ import main
 from dms_assets.model import failpoints
 from dms_assets.stack.local_stack import LocalStack
@@ -78,6 +79,8 @@ def _serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path) 
     os.environ.clear()
     os.environ.update(environment)
     failpoints._PLAN.update(failpoints.parse(environment[failpoints.VARIABLE]))
+    # So that thousands of rows are enough for a transaction that is cut into files.
+    stream._SLAB_MESSAGES = 500
     threading.Thread(target=_end_with_the_test, daemon=True).start()
     sys.argv = ["local_dms", *arguments]
     main()

@@ -7,6 +7,8 @@ from random import Random
 
 from tests.simulation.columns import KEYS, LARGE, NAMES, SMALL, Values
 
+LARGE_COLUMN = "large"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -26,6 +28,11 @@ class Table:
     columns: tuple[Column, ...]
     keys: tuple[str, ...]
     full_identity: bool
+
+    @property
+    def large(self) -> bool:
+        """Whether it has a column of values that PostgreSQL stores out of line."""
+        return any(column.name == LARGE_COLUMN for column in self.columns)
 
     @property
     def key_columns(self) -> tuple[Column, ...]:
@@ -69,7 +76,7 @@ def _table(random: Random, name: str, *, log: bool) -> Table:
         rest.append(Column(column, kind, SMALL[kind], nullable=random.random() < 0.7))
     if large:
         kind = random.choice(sorted(LARGE))
-        rest.append(Column("large", kind, LARGE[kind]))
+        rest.append(Column(LARGE_COLUMN, kind, LARGE[kind]))
     return Table(
         name, (*keys, *rest), tuple(column.name for column in keys), full_identity=large or random.random() < 0.3
     )

@@ -17,6 +17,7 @@ from tests.simulation.steps import SESSIONS, Do, Step
 SCHEMA = "sim"
 SPARE = KEY_NUMBERS - 1
 """The key that a swap passes through; no step chooses it."""
+BULK_ROWS = 3_000
 MOST_COLUMNS = 6
 """Beyond so many besides the key, none is added."""
 
@@ -42,6 +43,7 @@ class Sessions:
         self._open = [self._connect() for _ in range(SESSIONS)]
         self._marked = [False] * SESSIONS
         self.prepared: list[str] = []
+        self._bulky: set[str] = set()
         self.admin = self._connect()
 
     def _connect(self) -> psycopg.Connection[Any]:
@@ -75,6 +77,34 @@ class Sessions:
     @staticmethod
     def _name(table: Table) -> sql.Identifier:
         return sql.Identifier(SCHEMA, table.name)
+
+    def bulk(self, step: Step) -> bool:
+        """Thousands of rows come in one transaction, or, if they are there, go in one; whether it took effect."""
+        table, random = self.tables[step.table], Random(step.seed)
+        if not table.keys or table.large:
+            return False
+        keys = [table.key(number) for number in range(KEY_NUMBERS, KEY_NUMBERS + BULK_ROWS)]
+        try:
+            with self.admin.transaction():
+                if table.name in self._bulky:
+                    first = table.key_columns[0]
+                    gone = sql.SQL("delete from {} where {} = any(%s::{}[])").format(
+                        self._name(table), sql.Identifier(first.name), sql.SQL(cast("LiteralString", first.type))
+                    )
+                    self.admin.execute(gone, [[key[0] for key in keys]])
+                else:
+                    self._copy(self.admin, table, [[*key, *table.values(random)] for key in keys])
+        except psycopg.errors.LockNotAvailable:
+            return False
+        self._bulky ^= {table.name}
+        return True
+
+    def _copy(self, connection: psycopg.Connection[Any], table: Table, rows: Sequence[Sequence[str | None]]) -> None:
+        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+        into = sql.SQL("copy {} ({}) from stdin").format(self._name(table), columns)
+        with connection.cursor().copy(into) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def run(self, step: Step) -> bool:
         """Run one statement's step; whether it took effect."""
@@ -134,11 +164,7 @@ class Sessions:
                 connection.execute(insert, [*table.key(number), *table.values(random)])
             case Do.COPY:
                 numbers = random.sample(range(SPARE), 20)
-                rows = [[*table.key(n), *table.values(random)] for n in numbers]
-                columns = sql.SQL(", ").join(sql.Identifier(c.name) for c in table.columns)
-                with connection.cursor().copy(sql.SQL("copy {} ({}) from stdin").format(name, columns)) as copy:
-                    for row in rows:
-                        copy.write_row(row)
+                self._copy(connection, table, [[*table.key(n), *table.values(random)] for n in numbers])
             case Do.UPDATE | Do.UPDATE_MANY:
                 # Some columns only, so that unchanged large values stay where they are.
                 chosen = random.sample(range(len(rest)), random.randint(1, len(rest)))

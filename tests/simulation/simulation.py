@@ -42,6 +42,7 @@ def run(plan: Plan, folder: Path) -> Counter[str]:
                 world.counts[step.do] += 1
             if step.do is Do.CHECKPOINT:
                 _checkpoint(world, plan, number)
+        world.count_cut_transactions()
         if told := world.rebuilt_differently():
             raise DifferenceError(plan, len(plan.steps), told)
         return world.counts
@@ -60,6 +61,7 @@ def _do(world: World, step: Step) -> bool:
     choosing = {
         Do.COMMIT_PREPARED: world.sessions.resolve_prepared,
         Do.ROLLBACK_PREPARED: world.sessions.resolve_prepared,
+        Do.BULK: world.sessions.bulk,
         Do.TRUNCATE: world.break_log,
         Do.REWRITE: world.break_log,
         Do.ADD_COLUMN: world.add_column,

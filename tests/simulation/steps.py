@@ -35,6 +35,7 @@ class Do(StrEnum):
     ADD_COLUMN = "add a column"
     COMMIT_PREPARED = "commit what is prepared"
     ROLLBACK_PREPARED = "roll back what is prepared"
+    BULK = "thousands of rows in one transaction"
     RECORD = "record the source"
     RELOAD = "reload a table"
     AFRESH = "begin a new stream"
@@ -65,6 +66,7 @@ STATEMENTS = {
 EVENTS = {
     Do.COMMIT_PREPARED: 3,
     Do.ROLLBACK_PREPARED: 1,
+    Do.BULK: 2,
     Do.RECORD: 3,
     Do.RELOAD: 2,
     Do.AFRESH: 1,

@@ -23,13 +23,13 @@ from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.lake.table_summary import read_summary
 from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.model.landed_file import FileKind, cdc_file_name, parse_key
-from dms_assets.model.names import TableName
+from dms_assets.model.names import Layer, TableName, quote, warehouse_schema
 from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.pipeline.dbt.build import build_models
 from dms_assets.pipeline.dbt.catalogue import prepare_dbt, read_catalogue
 from dms_assets.pipeline.ingestion import Ingestion
-from dms_assets.reconcile.compare import compare
+from dms_assets.reconcile.compare import compare, open_warehouse
 from dms_assets.reconcile.comparison import TableComparison
 from dms_assets.sample.commit_gate import CommitGate
 from dms_assets.sample.postgres import EmbeddedPostgres
@@ -87,6 +87,7 @@ class World:
                         "one_snapshot_loads": True,
                         "clock_skew_s": 0,
                         "cdc_max_batch_interval_s": 1,
+                        "cdc_min_file_size_kb": 32,
                     },
                 }
             )
@@ -128,6 +129,20 @@ class World:
             self.diverged.add(name)
             self.broken.setdefault(name, set()).add(step.do)
         return hit
+
+    def count_cut_transactions(self) -> None:
+        """Count the transactions whose changes of a table came in several files, each with others."""
+        schema = warehouse_schema(SOURCE, SCHEMA, Layer.CURATED)
+        with open_warehouse(self.stack.environment.published_file) as connection:
+            for table in self.plan.tables:
+                versions = f"{quote(schema)}.{quote(f'{table.name}_versions')}"
+                row = connection.execute(
+                    "select count(*) from (select 1 from (select _stream, split_part(_position, '.', 1) as lsn, _file, "
+                    f"min(_position) as first from {versions} where _op <> 'LOAD' "
+                    "group by 1, 2, 3) group by _stream, lsn having count(distinct first) > 1)"
+                ).fetchone()
+                assert row is not None
+                self.counts["transactions cut into files"] += row[0]
 
     def add_column(self, step: Step) -> bool:
         """Add a column to a table of the source, of which no metadata tells yet; one at a time for each table.

@@ -9,11 +9,15 @@ from tests.simulation.many import SeedResult, run_seeds
 from tests.simulation.steps import Do
 
 WANTED = 50
+JOBS = 3
+"""More than cores: a simulation waits for files half of its time."""
 ALWAYS = ("commits", "batches", "instants of tables compared")
 NAMES: dict[str, str] = {
     "commits": Do.COMMIT,
     "batches": "batches",
     "instants of tables compared": "tables compared",
+    "transactions of thousands of rows": Do.BULK,
+    "transactions cut into files": "transactions cut into files",
     "keys moved or swapped": Do.MOVE,
     "roll-backs to a savepoint": Do.ROLLBACK_TO,
     "prepared transactions": Do.PREPARE,
@@ -41,7 +45,7 @@ def measure(budget: Budget) -> Outcome:
     failed: list[SeedResult] = []
     wanted, length, checkpoints = (2, 60, 1) if budget.quick else (WANTED, 200, 2)
     for result in run_seeds(
-        budget.seed, wanted, length, budget.folder, jobs=2, seconds=budget.seconds, checkpoints=checkpoints
+        budget.seed, wanted, length, budget.folder, jobs=JOBS, seconds=budget.seconds, checkpoints=checkpoints
     ):
         seeds.append(result.seed)
         counts.update(result.counts)

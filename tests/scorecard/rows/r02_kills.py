@@ -18,6 +18,8 @@ from tests.simulation.kills import kill_everywhere, share_of
 
 SEEDS = 5
 SHARES = 2
+JOBS = 4
+"""More than cores: a killed process is waited for most of the time."""
 """Each seed is cut into so many worlds, each with its share of the failpoints: they go side by side."""
 
 
@@ -53,7 +55,7 @@ def measure(budget: Budget) -> Outcome:
     parts = [share_of(number, SHARES) for number in range(SHARES)]
     ends = time.monotonic() + budget.seconds
     done: list[Share] = []
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(JOBS, mp_context=multiprocessing.get_context("spawn")) as pool:
         running = [
             pool.submit(kill_share, seed, part, budget.folder / f"{seed}-{number}", _again(seed, number))
             for seed in seeds
