@@ -48,13 +48,14 @@ def test_each_cause_is_told_once_and_its_end_too(system: System) -> None:
 
     secret = system.stack.environment.secret_path(system.spec.connection.secret)
     good = secret.read_text()
+    # The task first: it would tell of the name too.
+    control.stop(system.client, system.task)
     system.execute("alter table probation.region rename to region_away")
     system.drive.tick("probation_source_sensor")
     secret.write_text(good.replace(system.postgres.connection_info.password, "wrong-one"))
     metadata = table_key(system.spec.name, Layer.METADATA, PAYMENT)
     for _ in range(2):
         assert not system.drive.run([metadata], None, {}).success
-    control.stop(system.client, system.task)
     system.drive.tick("probation_dms_sensor")
 
     causes = {
