@@ -49,7 +49,8 @@ def run(wanted: Sequence[Row], seed: int, *, quick: bool, jobs: int = 1) -> Iter
 def _measure(row: Row, seed: int, *, quick: bool) -> Figure:
     seconds = row.quick_seconds if quick and row.quick_seconds else row.seconds
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=f"scorecard-{row.id}-") as folder:
+    # A row that ended early may have processes that still write: what it found must not be lost for that.
+    with tempfile.TemporaryDirectory(prefix=f"scorecard-{row.id}-", ignore_cleanup_errors=True) as folder:
         try:
             outcome, error = row.measure(Budget(seconds, seed, Path(folder), quick)), ""
         except Exception as broken:  # noqa: BLE001 whatever it is, the row failed and says so
