@@ -55,7 +55,9 @@ def follow_selection(context: TaskContext, connection: psycopg.Connection[Any], 
     changed = _publish(context, connection, changed, [table for oid, table in tables.items() if oid not in lost])
     with context.store.transaction():
         context.store.put_stream(context.arn, changed)
-        context.store.reset_statistics(context.arn, [*kept.values(), *added.values()])
+        # As they are now: a reload may have been asked for meanwhile.
+        present = {table_name(one): one for one in context.store.statistics(context.arn)}
+        context.store.reset_statistics(context.arn, [*(present[name] for name in kept), *added.values()])
     for name in added:
         context.say(f"Table {name} is new in this task and will be loaded")
     for name in statistics.keys() - kept.keys() - added.keys():
