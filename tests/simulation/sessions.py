@@ -89,7 +89,7 @@ class Sessions:
                 if table.name in self._bulky:
                     first = table.key_columns[0]
                     gone = sql.SQL("delete from {} where {} = any(%s::{}[])").format(
-                        self._name(table), sql.Identifier(first.name), sql.SQL(cast("LiteralString", first.type))
+                        self._name(table), _column(first), sql.SQL(cast("LiteralString", first.type))
                     )
                     self.admin.execute(gone, [[key[0] for key in keys]])
                 else:
