@@ -21,6 +21,7 @@ from dms_assets.lake.landing import read_inbox
 from dms_assets.lake.pinned_snapshot import validated_identifier
 from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.lake.table_summary import read_summary
+from dms_assets.lake.task_memory import StreamStore
 from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.model.landed_file import FileKind, cdc_file_name, parse_key
 from dms_assets.model.names import Layer, TableName, quote, warehouse_schema
@@ -278,8 +279,8 @@ class World:
         """Tables that differ from a recorded state; of the last one, the present state too."""
         published = self.stack.environment.published_file
         for number, recorded in enumerate(self.recorded):
-            begun = self._begun_then(recorded)
-            tables = [table for table in recorded.tables if table.name not in recorded.diverged | begun]
+            unknown = self._begun_then(recorded) | self._never_loaded(recorded)
+            tables = [table for table in recorded.tables if table.name not in recorded.diverged | unknown]
             found = compare(recorded.state, published, SOURCE, tables, as_of=True)
             self.counts["tables compared"] += len(tables)
             yield from ((number, table) for table in found.unequal)
@@ -294,4 +295,19 @@ class World:
             if any(load.boundary_at - HUNDREDTH <= recorded.state.at < load.boundary_at for load in loads):
                 found.add(name)
         self.counts["instants at a boundary"] += len(found)
+        return found
+
+    def _never_loaded(self, recorded: Recorded) -> set[TableName]:
+        """Tables whose load of that instant's stream DMS wrote over, for a later one, before anything read it.
+
+        What was between the end of the stream before and that load is told by nothing else: it is not promised.
+        """
+        streams = StreamStore(self.installation.state, SOURCE).streams()
+        then = max(stream.ordinal for stream in streams if stream.fresh_start <= recorded.state.at)
+        found = set()
+        for name in recorded.state.rows:
+            loads = read_summary(self.installation.catalog, validated_identifier(SOURCE, name)).loads
+            if max(load.stream for load in loads if load.boundary_at <= recorded.state.at) < then:
+                found.add(name)
+        self.counts["instants of a load written over unread"] += len(found)
         return found
