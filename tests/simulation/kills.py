@@ -27,6 +27,7 @@ from tests.local_dms.service import until
 from tests.simulation import children
 from tests.simulation.accounts import check_accounts
 from tests.simulation.capture import PATIENCE_S
+from tests.simulation.instants import unequal
 from tests.simulation.sessions import SCHEMA
 from tests.simulation.steps import STATEMENTS, Do, Plan, Step, make_plan
 from tests.simulation.world import SOURCE, World
@@ -108,7 +109,7 @@ class Kills:
         self.world.record()
         self.settle()
         self.world.curate()
-        found = [f"instant {instant}: {table.to_json()}" for instant, table in self.world.unequal()]
+        found = unequal(self.world, again=True)
         assert not found, f"after a kill at {after}: {found[0]}"
         check_accounts(self.world)
         self.world.counts["checks"] += 1

@@ -246,7 +246,7 @@ class Sessions:
         return bool(rows and rows[0])
 
     def add_column(self, step: Step) -> bool:
-        """Add a column that may be null; later statements give it values. Nothing if a transaction has the table."""
+        """Add a column that may be null; later statements give it values. Nothing if the task has the table locked."""
         table, random = self.tables[step.table], Random(step.seed)
         if len(table.columns) - len(table.keys) > MOST_COLUMNS:
             return False
@@ -255,6 +255,7 @@ class Sessions:
         add = sql.SQL("alter table {} add column {} {}").format(
             self._name(table), sql.Identifier(column.name), sql.SQL(cast("LiteralString", kind))
         )
+        self.end_all()
         try:
             self.admin.execute(add)
         except psycopg.errors.LockNotAvailable:

@@ -1,6 +1,7 @@
 """Run a plan on the real parts; at each checkpoint curated equals the source, now and at every recorded instant.
 
-At the end, history that grew batch by batch equals one built from scratch.
+After every batch it equals it at the instants up to which the platform calls it complete. At the end, history that
+grew batch by batch equals one built from scratch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from dms_assets.model.names import TableName
+from tests.simulation.instants import unequal, unequal_now, unequal_though_complete
 from tests.simulation.sessions import SCHEMA
 from tests.simulation.steps import STATEMENTS, Do, Plan, Step
 from tests.simulation.verdicts import judge, plainly_broken
@@ -40,6 +42,10 @@ def run(plan: Plan, folder: Path) -> Counter[str]:
             _LOG.info("%d. %s%s", number, step, "" if effect else ": no effect")
             if effect:
                 world.counts[step.do] += 1
+            if effect and step.do in {Do.COMMIT, Do.COMMIT_PREPARED, Do.BULK}:
+                world.record()
+            if effect and step.do is Do.INGEST:
+                _compare_complete(world, plan, number)
             if step.do is Do.CHECKPOINT:
                 _checkpoint(world, plan, number)
         world.count_cut_transactions()
@@ -79,6 +85,13 @@ def _do(world: World, step: Step) -> bool:
     return plain[step.do]() if step.do in plain else True
 
 
+def _compare_complete(world: World, plan: Plan, number: int) -> None:
+    """Build what a batch brought. What the platform then calls complete, it is."""
+    world.curate()
+    if told := unequal_though_complete(world):
+        raise DifferenceError(plan, number, told)
+
+
 def _checkpoint(world: World, plan: Plan, number: int) -> None:
     if world.altered:
         # Files of both forms wait now, and some of the new one are in quarantine.
@@ -98,16 +111,13 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
         _arrive(world)
     if alarms := judge(world):
         raise DifferenceError(plan, number, [f"reconciliation finds {name} diverged" for name in sorted(alarms)])
-    told = [
-        f"{'now' if instant == -1 else f'instant {instant}'}: {table.to_json()}" for instant, table in world.unequal()
-    ]
-    if told:
+    if told := unequal(world, again=number == len(plan.steps)):
         raise DifferenceError(plan, number, told)
 
 
 def _find_diverged(world: World, plan: Plan) -> None:
     """What no change told of: reconciliation finds exactly the tables that differ, and says so of no other."""
-    present = {found.table for instant, found in world.unequal() if instant == -1}
+    present = {found.table for found in unequal_now(world)}
     assert present <= world.diverged, f"seed {plan.seed}: {present - world.diverged} differ without a cause"
     judged = judge(world)
     assert judged == present, f"seed {plan.seed}: {present} differ, but reconciliation says {judged}"

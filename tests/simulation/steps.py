@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
@@ -11,6 +11,8 @@ from tests.simulation.schema import Table, random_tables
 
 SESSIONS = 3
 TABLES = 3
+ROWS_BEFORE = 6
+"""So many rows, at most, has each table before its first load."""
 
 
 class Do(StrEnum):
@@ -107,6 +109,8 @@ class Plan:
     tables: tuple[Table, ...]
     steps: tuple[Step, ...]
     again: str
+    before: tuple[Step, ...] = ()
+    """Statements that are committed before the task exists: what the first load finds."""
     strict: bool = False
 
 
@@ -124,7 +128,11 @@ def make_plan(seed: int, length: int = 300, checkpoints: int = 3) -> Plan:
         if (number + 1) % (length // checkpoints) == 0:
             steps += [_step(random, Do.RECORD), _step(random, Do.CHECKPOINT)]
     again = f"python -m tests.simulation --seed {seed} --length {length} --checkpoints {checkpoints}"
-    return Plan(seed, tables, tuple(steps), again)
+    first = Random(f"{seed} before")
+    before = tuple(
+        replace(_step(first, Do.INSERT), session=0, table=table) for table in range(TABLES) for _ in range(ROWS_BEFORE)
+    )
+    return Plan(seed, tables, tuple(steps), again, before)
 
 
 def _step(random: Random, do: Do) -> Step:

@@ -13,7 +13,6 @@ from psycopg import sql
 from dms_assets.model.names import Layer, TableName, quote, warehouse_schema
 from dms_assets.pipeline.reconciliation import rounds
 from dms_assets.pipeline.reconciliation.reconcile import Limits, Reconciler
-from dms_assets.pipeline.reconciliation.watermark import advance_watermark
 from dms_assets.reconcile.compare import open_warehouse
 from tests.simulation.capture import PATIENCE_S
 from tests.simulation.schema import rewritten_column
@@ -27,8 +26,7 @@ def judge(world: World) -> set[TableName]:
     """Tables that reconciliation finds diverged, when everything has arrived. All must be compared, without a doubt."""
 
     def look_on(_: float) -> None:
-        world.capture.poll()
-        advance_watermark(world.installation, world.spec, world.capture.task().arn)
+        world.tick()
         time.sleep(_LOOK_S)
 
     reconciler = Reconciler(world.installation, world.spec, lambda _: None, Limits(timeout_s=PATIENCE_S), pause=look_on)
