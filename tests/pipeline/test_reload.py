@@ -20,6 +20,7 @@ from dms_assets.cli import cli
 from dms_assets.dms.control import TaskStateError
 from dms_assets.environment import Environment
 from dms_assets.installation import Installation
+from dms_assets.lake.task_memory import StreamStore
 from dms_assets.model.names import TableName
 from dms_assets.model.task_state import TABLE_COMPLETED, TABLE_ERROR, TableState, TaskState
 from dms_assets.pipeline.declared_tables import UnknownTableError, declared_tables
@@ -132,6 +133,27 @@ def test_a_fresh_stream_stops_the_task_and_starts_it_with_reload_target(
     describes(stub, "ready", started=False)
     with pytest.raises(TaskStateError, match="never started"):
         carry_out(installation, spec, client, reload, say=lambda _: None)
+
+
+def test_a_fresh_stream_says_which_loads_it_writes_over_unread(
+    installation: Installation, dms: tuple[Any, Stubber]
+) -> None:
+    """Two streams at once: the first one's loads are gone before anything reads them, and with them what they told."""
+    client, stub = dms
+    spec = source_spec()
+    reload = plan_reload(spec, [], "the slot was lost", "me", fresh_stream=True)
+    told: list[str] = []
+    for times in (1, 2):
+        describes(stub, "stopped")
+        describes(stub, "stopped")
+        stub.add_response("start_replication_task", {})
+        describes(stub, "running")
+        told.clear()
+        carry_out(installation, spec, client, reload, say=told.append)
+        assert ["never taken in, of person, note" in line for line in told] == [True, False][2 - times :]
+        StreamStore(installation.state, spec.name).register(
+            TaskState(ARN, "dms-assets-shop", "running", fresh_start=datetime(2026, 1, 1, tzinfo=UTC))
+        )
 
 
 def test_waiting_for_a_load_that_does_not_come_says_so(installation: Installation) -> None:

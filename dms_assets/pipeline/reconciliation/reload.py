@@ -21,6 +21,7 @@ from dms_assets.dms.task_reader import task_identifier
 from dms_assets.installation import Installation
 from dms_assets.lake.object_store import ObjectStore
 from dms_assets.lake.stuck_loads import StuckLoads
+from dms_assets.lake.task_memory import StreamStore
 from dms_assets.model.document_format import load
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec
@@ -116,6 +117,11 @@ def carry_out(
     ReloadStore(installation.state, spec.name).record(reload)
     identifier = task_identifier(spec.name)
     if reload.fresh_stream:
+        if unread := _loads_unread(installation, spec):
+            say(
+                f"DMS writes over loads that were never taken in, of {', '.join(name.table for name in unread)}: what "
+                "these held between the last stream and this one stays unknown"
+            )
         say(f"task {identifier} begins a new stream: every table is loaded again, and held until its load is in")
         control.start_afresh(client, identifier)
         return
@@ -126,6 +132,13 @@ def carry_out(
         pause(seconds)
     control.reload_tables(client, identifier, list(reload.tables))
     say(f"DMS loads {', '.join(name.table for name in reload.tables)} again")
+
+
+def _loads_unread(installation: Installation, spec: SourceSpec) -> list[TableName]:
+    """Tables without the load that the present stream began with. None before the first stream."""
+    stream = max((known.ordinal for known in StreamStore(installation.state, spec.name).streams()), default=0)
+    summaries = read_summaries(installation, spec, spec.table_names)
+    return [name for name in summaries if stream and all(load.stream < stream for load in summaries[name].loads)]
 
 
 @dataclass(frozen=True, slots=True)
