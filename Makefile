@@ -32,7 +32,7 @@ scorecard: ## Measure the figures of reliability, into docs/reliability.md; abou
 
 scorecard-quick: ## The reduced scorecard: five minutes at most
 	@tools/environment dev
-	@.venv/bin/python -m tests.scorecard --quick $(SCORECARD_ARGS)
+	@.venv/bin/python -m tests.scorecard --quick --jobs 2 $(SCORECARD_ARGS)
 
 lock: ## Write the lock files anew from pyproject.toml
 	@tools/environment dev
