@@ -43,6 +43,7 @@ def run(plan: Plan, folder: Path) -> Counter[str]:
             if effect:
                 world.counts[step.do] += 1
             if effect and step.do in {Do.COMMIT, Do.COMMIT_PREPARED, Do.BULK}:
+                world.tick()
                 world.record()
             if effect and step.do is Do.INGEST:
                 _compare_complete(world, plan, number)

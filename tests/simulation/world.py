@@ -286,7 +286,6 @@ class World:
 
     def record(self) -> bool:
         """Record the source. One thread drives all sessions, so no commit is on its way."""
-        self.tick()
         self.counts["instants"] += 1
         folder = self.folder / f"instant-{self.counts['instants']}"
         state = record_instant(self.postgres.dsn, CommitGate(), self.tables, folder)
