@@ -71,8 +71,12 @@ class Sessions:
                 self.identify_rows(table, "full")
 
     def identify_rows(self, table: Table, identity: LiteralString) -> None:
-        """Set what the log names a table's rows by: full, default, nothing."""
-        self.admin.execute(sql.SQL("alter table {} replica identity {}").format(self._name(table), sql.SQL(identity)))
+        """Set what the log names a table's rows by: full, default, nothing. Waits for whoever reads the table."""
+        with self.admin.transaction():
+            self.admin.execute("set local lock_timeout = '20s'")
+            self.admin.execute(
+                sql.SQL("alter table {} replica identity {}").format(self._name(table), sql.SQL(identity))
+            )
 
     @staticmethod
     def _name(table: Table) -> sql.Identifier:
