@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from dms_assets.curation.covered_instants import read_covered
@@ -19,13 +20,22 @@ from tests.simulation.world import SOURCE, World
 _HUNDREDTH = timedelta(milliseconds=10)
 
 
-def unequal(world: World, *, again: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A table that is not what the source was: when, and how."""
+
+    table: TableName
+    told: str
+
+
+def unequal(world: World, *, again: bool) -> list[Difference]:
     """What differs from any recorded state, or from the last one now; `again`: also where it was equal before."""
     wanted = {
         number: {name for name in recorded.state.rows if again or (number, name) not in world.found_equal}
         for number, recorded in enumerate(world.recorded)
     }
-    return [*_told(_unequal_then(world, wanted)), *(f"now: {table.to_json()}" for table in unequal_now(world))]
+    now = (Difference(table.table, f"now: {table.to_json()}") for table in unequal_now(world))
+    return [*_differences(_unequal_then(world, wanted)), *now]
 
 
 def unequal_now(world: World) -> Sequence[TableComparison]:
@@ -34,7 +44,7 @@ def unequal_now(world: World) -> Sequence[TableComparison]:
     return compare(last.state, world.stack.environment.published_file, SOURCE, last.tables, as_of=False).unequal
 
 
-def unequal_though_complete(world: World) -> list[str]:
+def unequal_though_complete(world: World) -> list[Difference]:
     """What differs from a recorded state up to which the platform calls the table complete, for the first time."""
     with open_warehouse(world.stack.environment.published_file) as connection:
         covered = read_covered(connection)
@@ -49,13 +59,13 @@ def unequal_though_complete(world: World) -> list[str]:
         for number, recorded in enumerate(world.recorded)
     }
     before = world.counts["tables compared"]
-    told = list(_told(_unequal_then(world, new)))
+    found = list(_differences(_unequal_then(world, new)))
     world.counts["instants called complete"] += world.counts["tables compared"] - before
-    return told
+    return found
 
 
-def _told(found: Iterator[tuple[int, TableComparison]]) -> Iterator[str]:
-    return (f"instant {number}: {table.to_json()}" for number, table in found)
+def _differences(found: Iterator[tuple[int, TableComparison]]) -> Iterator[Difference]:
+    return (Difference(table.table, f"instant {number}: {table.to_json()}") for number, table in found)
 
 
 def _unequal_then(world: World, wanted: Mapping[int, set[TableName]]) -> Iterator[tuple[int, TableComparison]]:

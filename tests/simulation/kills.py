@@ -27,6 +27,7 @@ from tests.local_dms.service import until
 from tests.simulation import children
 from tests.simulation.accounts import check_accounts
 from tests.simulation.capture import PATIENCE_S
+from tests.simulation.evidence import evidence
 from tests.simulation.instants import unequal
 from tests.simulation.sessions import SCHEMA
 from tests.simulation.steps import STATEMENTS, Do, Plan, Step, make_plan
@@ -110,7 +111,8 @@ class Kills:
         self.settle()
         self.world.curate()
         found = unequal(self.world, again=True)
-        assert not found, f"after a kill at {after}: {found[0]}"
+        if found:
+            raise AssertionError(f"after a kill at {after}: {found[0].told}{evidence(self.world, found[0].table)}")
         check_accounts(self.world)
         self.world.counts["checks"] += 1
         # Each costs a comparison at every later check; some of all ages are enough.

@@ -14,7 +14,8 @@ from pathlib import Path
 from random import Random
 
 from dms_assets.model.names import TableName
-from tests.simulation.instants import unequal, unequal_now, unequal_though_complete
+from tests.simulation.evidence import evidence
+from tests.simulation.instants import Difference, unequal, unequal_now, unequal_though_complete
 from tests.simulation.sessions import SCHEMA
 from tests.simulation.steps import STATEMENTS, Do, Plan, Step
 from tests.simulation.verdicts import judge, plainly_broken
@@ -26,11 +27,11 @@ _LOG = logging.getLogger(__name__)
 class DifferenceError(AssertionError):
     """Curated is not what the source was."""
 
-    def __init__(self, plan: Plan, done: int, told: Sequence[str]) -> None:
+    def __init__(self, plan: Plan, done: int, told: Sequence[str], evidence: str = "") -> None:
         self.done = done
         super().__init__(
             f"seed {plan.seed}, after {done} of {len(plan.steps)} steps: {len(told)} differences, the "
-            f"first: {told[0]}. Run it again: {plan.again}; with --shrink to find the steps that matter"
+            f"first: {told[0]}. Run it again: {plan.again}; with --shrink to find the steps that matter{evidence}"
         )
 
 
@@ -89,8 +90,8 @@ def _do(world: World, step: Step) -> bool:
 def _compare_complete(world: World, plan: Plan, number: int) -> None:
     """Build what a batch brought. What the platform then calls complete, it is."""
     world.curate()
-    if told := unequal_though_complete(world):
-        raise DifferenceError(plan, number, told)
+    if found := unequal_though_complete(world):
+        raise _told(world, plan, number, found)
 
 
 def _checkpoint(world: World, plan: Plan, number: int) -> None:
@@ -112,8 +113,12 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
         _arrive(world)
     if alarms := judge(world):
         raise DifferenceError(plan, number, [f"reconciliation finds {name} diverged" for name in sorted(alarms)])
-    if told := unequal(world, again=number == len(plan.steps)):
-        raise DifferenceError(plan, number, told)
+    if found := unequal(world, again=number == len(plan.steps)):
+        raise _told(world, plan, number, found)
+
+
+def _told(world: World, plan: Plan, number: int, found: Sequence[Difference]) -> DifferenceError:
+    return DifferenceError(plan, number, [one.told for one in found], evidence(world, found[0].table))
 
 
 def _find_diverged(world: World, plan: Plan) -> None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from dms_assets.curation.generate import generate_models
 from dms_assets.demo.recording import record_instant
 from dms_assets.installation import Installation
 from dms_assets.lake.landing import read_inbox
+from dms_assets.lake.object_store import PreconditionFailedError
 from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.model import watermark
@@ -233,8 +234,11 @@ class World:
         chosen = files[step.seed % len(files)]
         data, _ = self.landing.get(chosen.key)
         name = cdc_file_name(datetime.now(UTC) + timedelta(milliseconds=step.number))
-        self.landing.put(f"{chosen.key.rsplit('/', 1)[0]}/{name}", data)
-        return True
+        # DMS may take that very name meanwhile: its file must not be written over.
+        with suppress(PreconditionFailedError):
+            self.landing.put(f"{chosen.key.rsplit('/', 1)[0]}/{name}", data, if_absent=True)
+            return True
+        return False
 
     def ingest(self, late: Random | None = None) -> bool:
         """One run over all tables. With `late`, half of the files are not there yet."""
