@@ -12,9 +12,9 @@ dev: ## The whole platform in .dms, with its UI, until Ctrl-C (DEV_ARGS="--port 
 	@tools/environment core
 	@exec .venv/bin/dms-assets dev $(DEV_ARGS)
 
-test: ## All tests, on real parts, two at a time (PYTEST_ARGS="-k landing" for some)
+test: ## All tests, on real parts, three at a time (PYTEST_ARGS="-k landing" for some)
 	@tools/environment dev
-	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: ## Format, lint, types, import rules
 	@tools/environment dev
