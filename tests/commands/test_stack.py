@@ -117,7 +117,7 @@ def test_the_life_of_a_stack(stack: Stack) -> None:
     assert {name: again[name] for name in ("urls", "databases")} == {
         name: status[name] for name in ("urls", "databases")
     }
-    assert "DMS Assets is up" in until(log.read_text)
+    until(lambda: "DMS Assets is up" in log.read_text())
     insert_region(Path(status["paths"]["secrets"]))
 
     # A supervisor that is killed leaves everything running; down ends it.
