@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from dms_assets.curation.latest_build import check_latest
 from dms_assets.curation.warehouse import open_warehouse
 from dms_assets.model.failpoints import reach
 from dms_assets.model.names import Layer, quote
@@ -17,11 +18,12 @@ _CHUNK = 16 * 1024 * 1024
 _NO_KERNEL_COPY = {errno.ENOSYS, errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}
 
 
-def publish(warehouse: Path, published: Path) -> None:
+def publish(warehouse: Path, published: Path, build: int) -> None:
     """Replace the read copy by the warehouse as it is now, at once: a reader sees the old copy or the new one.
 
     Without the validated views, whose files belong to the lake. Who has the old copy open keeps it. Raises
-    WarehouseBusyError if another process has the warehouse open, OSError if the copy cannot be written.
+    WarehouseBusyError if another process has the warehouse open, BuildOvertakenError if `build` is not the latest any
+    more, OSError if the copy cannot be written.
     """
     published.parent.mkdir(parents=True, exist_ok=True)
     # The views in the file name their database, which is called as the file is: so the copy keeps the name.
@@ -31,7 +33,9 @@ def publish(warehouse: Path, published: Path) -> None:
         _drop_validated(copy)
         _sync(copy)
         reach("build.before_swap")
-        copy.replace(published)
+        with open_warehouse(warehouse) as connection:
+            check_latest(connection, build)
+            copy.replace(published)
     _sync(published.parent)
 
 

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from dms_assets.curation import publish as published_module
+from dms_assets.curation.latest_build import BuildOvertakenError, begin_build
 from dms_assets.curation.publish import publish
 from dms_assets.curation.warehouse import WarehouseBusyError, open_published, open_warehouse
 
@@ -23,7 +24,8 @@ for _ in range(2):
 """
 
 
-def write(warehouse: Path, number: int) -> None:
+def write(warehouse: Path, number: int) -> int:
+    """The next build of the warehouse, whose only row is this number."""
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute("create schema if not exists office_app_validated")
         connection.execute("create schema if not exists office_app_curated")
@@ -37,6 +39,7 @@ def write(warehouse: Path, number: int) -> None:
         connection.execute(
             "create or replace view office_app_validated.thing as from office_app_curated.thing_versions"
         )
+        return begin_build(connection)
 
 
 def numbers(connection: duckdb.DuckDBPyConnection) -> list[tuple[int]]:
@@ -47,8 +50,7 @@ def test_a_reader_keeps_the_copy_it_has_and_the_next_one_gets_the_new(tmp_path: 
     warehouse, copy = tmp_path / "warehouse.duckdb", tmp_path / "published" / "warehouse.duckdb"
     with pytest.raises(FileNotFoundError, match="first build"):
         open_published(copy)
-    write(warehouse, 1)
-    publish(warehouse, copy)
+    publish(warehouse, copy, write(warehouse, 1))
     reader = subprocess.Popen(
         [sys.executable, "-c", READ_TWICE, str(copy)],
         stdin=subprocess.PIPE,
@@ -58,8 +60,7 @@ def test_a_reader_keeps_the_copy_it_has_and_the_next_one_gets_the_new(tmp_path: 
     assert reader.stdout is not None
     assert reader.stdin is not None
     assert reader.stdout.readline() == "[(1,)]\n"
-    write(warehouse, 2)
-    publish(warehouse, copy)
+    publish(warehouse, copy, write(warehouse, 2))
     reader.stdin.write("\n")
     reader.stdin.flush()
     assert reader.stdout.readline() == "[(1,)]\n"
@@ -75,7 +76,7 @@ def test_a_reader_keeps_the_copy_it_has_and_the_next_one_gets_the_new(tmp_path: 
 
 def test_nobody_writes_while_the_copy_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse, copy = tmp_path / "warehouse.duckdb", tmp_path / "published" / "warehouse.duckdb"
-    write(warehouse, 1)
+    build = write(warehouse, 1)
     tried: list[subprocess.CompletedProcess[str]] = []
     really_copy = published_module._copy
 
@@ -85,7 +86,7 @@ def test_nobody_writes_while_the_copy_is_made(tmp_path: Path, monkeypatch: pytes
         tried.append(subprocess.run(command, check=False, capture_output=True, text=True, timeout=60))
 
     monkeypatch.setattr(published_module, "_copy", copy_while_another_tries)
-    publish(warehouse, copy)
+    publish(warehouse, copy, build)
     assert tried[0].returncode != 0
     assert "lock" in tried[0].stderr
     subprocess.run([sys.executable, "-c", OPEN, str(warehouse)], check=True, timeout=60)
@@ -93,9 +94,9 @@ def test_nobody_writes_while_the_copy_is_made(tmp_path: Path, monkeypatch: pytes
 
 def test_without_copying_in_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse, copy = tmp_path / "warehouse.duckdb", tmp_path / "published" / "warehouse.duckdb"
-    write(warehouse, 3)
+    build = write(warehouse, 3)
     monkeypatch.setattr(published_module, "_kernel_copy", lambda *_: False)
-    publish(warehouse, copy)
+    publish(warehouse, copy, build)
     with open_published(copy) as connection:
         assert numbers(connection) == [(3,)]
 
@@ -112,6 +113,25 @@ def test_a_second_process_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WarehouseBusyError, match=r"let its run end.*published copy"):
         open_warehouse(warehouse)
     with pytest.raises(WarehouseBusyError):
-        publish(warehouse, tmp_path / "published" / "warehouse.duckdb")
+        publish(warehouse, tmp_path / "published" / "warehouse.duckdb", 1)
     holder.communicate("\n", timeout=30)
     open_warehouse(warehouse).close()
+
+
+def test_a_build_that_was_followed_by_another_puts_no_older_copy_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, copy = tmp_path / "warehouse.duckdb", tmp_path / "published" / "warehouse.duckdb"
+    first, swaps = write(warehouse, 1), []
+
+    def follow(place: str) -> None:
+        swaps.append(place)
+        if len(swaps) == 1:
+            publish(warehouse, copy, write(warehouse, 2))
+
+    monkeypatch.setattr(published_module, "reach", follow)
+    with pytest.raises(BuildOvertakenError, match=r"build 1 of the warehouse .* followed by build 2"):
+        publish(warehouse, copy, first)
+    assert swaps == ["build.before_swap"] * 2, "both had their copies"
+    with open_published(copy) as connection:
+        assert numbers(connection) == [(2,)]

@@ -45,8 +45,8 @@ def build_models(
 ) -> Built:
     """Build some models and publish the read copy. Curated models of tables that are held stay as they are.
 
-    Raises what pinning, binding and publishing raise, and DbtFailedError if dbt itself fails; a model that fails is
-    in the result.
+    Raises what WarehouseStep raises, and its pinning, binding and publishing, and DbtFailedError if dbt itself fails;
+    a model that fails is in the result.
     """
     step = WarehouseStep(installation, sources)
     behind = {model.unique_id: model.tables for model in models}

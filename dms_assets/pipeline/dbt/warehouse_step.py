@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import duckdb
@@ -15,6 +16,7 @@ from dms_assets.curation.covered_instants import (
     read_covered,
     record_covered,
 )
+from dms_assets.curation.latest_build import begin_build, check_latest
 from dms_assets.curation.publish import publish
 from dms_assets.curation.source_views import applied_batch, create_source_views, last_commit
 from dms_assets.curation.warehouse import open_published, open_warehouse
@@ -27,11 +29,23 @@ from dms_assets.pipeline.reconciliation.watermark import covered_instant
 
 
 class WarehouseStep:
-    """One run's work on the warehouse file."""
+    """One run's work on the warehouse file, which is the latest build of it from here on.
+
+    Binding, confirming and publishing raise BuildOvertakenError if another one has begun since. Raises
+    WarehouseBusyError, here and there, if another process has the file open.
+    """
 
     def __init__(self, installation: Installation, sources: Sequence[SourceSpec]) -> None:
         self._installation = installation
         self._sources = {spec.name: spec for spec in sources}
+        with open_warehouse(installation.environment.warehouse_file) as connection:
+            self._build = begin_build(connection)
+
+    @contextmanager
+    def _warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with open_warehouse(self._installation.environment.warehouse_file) as connection:
+            check_latest(connection, self._build)
+            yield connection
 
     def held(self, tables: Collection[SourceTable]) -> set[SourceTable]:
         """Those of some tables whose curated relations must not move."""
@@ -68,7 +82,7 @@ class WarehouseStep:
         (it was made anew): they need a full refresh. Raises LookupError for a table without metadata.
         """
         refresh: set[SourceTable] = set()
-        with open_warehouse(self._installation.environment.warehouse_file) as connection:
+        with self._warehouse() as connection:
             before = open_covered(connection)
             for table, found in sorted(tables.items(), key=lambda item: str(item[0])):
                 pinned = self._bind(connection, table, found, at)
@@ -106,13 +120,13 @@ class WarehouseStep:
 
     def confirm(self, built: Collection[SourceTable]) -> None:
         """The versions of these tables were built; how far others were said to be complete is taken back."""
-        with open_warehouse(self._installation.environment.warehouse_file) as connection:
+        with self._warehouse() as connection:
             confirm_covered(connection, built)
 
     def publish(self) -> None:
         """Swap the read copy for the warehouse as it is now."""
         environment = self._installation.environment
-        publish(environment.warehouse_file, environment.published_file)
+        publish(environment.warehouse_file, environment.published_file, self._build)
 
     def count(self, relations: Iterable[str]) -> dict[str, int]:
         """Row counts of some relations of the read copy, by relation name."""
