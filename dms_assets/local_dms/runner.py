@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -23,6 +25,7 @@ from dms_assets.local_dms.postgres.catalog import money_digits
 from dms_assets.local_dms.postgres.publication import create_publications, published
 from dms_assets.local_dms.postgres.slot import advance_slot, drop_slot, exporting_slot, identify, slot_name
 from dms_assets.local_dms.reload import Reloads
+from dms_assets.local_dms.room import room_awaited
 from dms_assets.local_dms.selection import follow_selection
 from dms_assets.local_dms.store import Store, StreamState
 from dms_assets.local_dms.stream import ChangeStream
@@ -41,6 +44,10 @@ log = logging.getLogger("local_dms")
 _POLL_S = 0.1
 _BEHIND_EVERY_S = 0.5
 _FIRST_RETRY_S = 0.2
+_END_RETRY_S = 1.0
+_LAST_ATTEMPTS_S = 10.0
+"""So long a stop waits for a source or a disk that is not there, to write what was: a new stream may follow it."""
+_STOPPED = "Stop Reason NORMAL"
 
 
 class TaskRunner:
@@ -81,29 +88,39 @@ class TaskRunner:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        context: TaskContext | None = None
+        """Work, then store how it ended: when the disk has room for that, or the task would seem to run for ever."""
+        store_end = self._work()
+        while True:
+            try:
+                store_end()
+            except sqlite3.OperationalError as error:
+                # Whatever keeps it from being stored: nobody else would ever say that the task does not run.
+                if self._closing:
+                    raise
+                log.warning("task %s: how it ended cannot be stored yet: %s", self.arn, error)
+                time.sleep(_END_RETRY_S)
+            else:
+                return
+
+    def _work(self) -> Callable[[], None]:
+        """Run until there is nothing more to do; what then has to be stored."""
         try:
             context = self._make_context(self.stop_requested, self._wake)
-            clear_workspace(context.target.workspace)
             reason = self._with_retries(context)
-        except TaskStoppedError:
-            reason = "Stop Reason NORMAL"
         except TaskError as error:
-            if isinstance(error, GapError) and error.gap.lasting:
-                self._break(str(error))
-            self._fail(str(error))
-            return
+            lasting = isinstance(error, GapError) and error.gap.lasting
+            return partial(self._fail, str(error), broken=lasting)
         except Exception as error:  # a thread has nobody above it: the task must not seem to run
             log.exception("task %s failed", self.arn)
-            self._fail(f"Internal error ({type(error).__name__}): {error}; see the log of Local DMS.")
-            return
-        if context is None:
-            return
+            return partial(self._fail, f"Internal error ({type(error).__name__}): {error}; see the log of Local DMS.")
         if self._closing:
-            log.info("task %s is suspended with the service", context.identifier)
-            return
-        context.store.update(self.arn, Status="stopped", StopReason=reason, StopDate=now().timestamp())
-        context.say(f"Replication task stopped. {reason}")
+            return partial(log.info, "task %s is suspended with the service", context.identifier)
+        return partial(self._stopped, context, reason)
+
+    def _stopped(self, context: TaskContext, reason: str) -> None:
+        with self._store.transaction():
+            self._store.update(self.arn, Status="stopped", StopReason=reason, StopDate=now().timestamp())
+            context.say(f"Replication task stopped. {reason}")
 
     def _tell_running(self) -> None:
         """Say that the task runs, unless it was asked to stop meanwhile, which a restart must not forget."""
@@ -111,44 +128,66 @@ class TaskRunner:
             if self._store.get(self.arn)["Status"] != "stopping":
                 self._store.update(self.arn, Status="running")
 
-    def _break(self, message: str) -> None:
-        """Remember that the stream has a gap: what was lost does not come back when the source looks right again."""
-        stream = self._store.stream(self.arn)
-        if stream is not None:
-            self._store.put_stream(self.arn, replace(stream, broken=message))
+    def _fail(self, message: str, *, broken: bool = False) -> None:
+        """Store why: also when the task has no context, or it would seem to start for ever.
 
-    def _fail(self, message: str) -> None:
-        """Store why: also when the task has no context, or it would seem to start for ever."""
+        `broken`: its stream has a gap, and what was lost does not come back when the source looks right again.
+        """
         log.error("task %s: %s", self.arn, message)
         sentence = f"Last Error {message} Stop Reason FATAL_ERROR Error Level FATAL"
         stop = {"Status": "failed", "StopReason": sentence, "LastFailureMessage": sentence}
-        document = self._store.update(self.arn, **stop, StopDate=now().timestamp())
-        self._store.add_event("replication-task", document["ReplicationTaskIdentifier"], "failure", sentence)
+        with self._store.transaction():
+            stream = self._store.stream(self.arn)
+            if broken and stream is not None:
+                self._store.put_stream(self.arn, replace(stream, broken=message))
+            document = self._store.update(self.arn, **stop, StopDate=now().timestamp())
+            self._store.add_event("replication-task", document["ReplicationTaskIdentifier"], "failure", sentence)
 
     def _with_retries(self, context: TaskContext) -> str:
-        retries, pause = 0, _FIRST_RETRY_S
+        """Why the task stopped."""
+        retries, pause, gives_up = 0, _FIRST_RETRY_S, 0.0
         while True:
             began = time.monotonic()
             try:
-                return self._attempt(context)
+                with room_awaited():
+                    return self._attempt(context)
+            except TaskStoppedError:
+                return _STOPPED
             except RecoverableError as error:
                 if time.monotonic() - began > context.settings.retry_interval_s:
                     retries, pause = 0, _FIRST_RETRY_S
                 retries += 1
                 if 0 <= context.settings.retries < retries:
                     raise TaskError(f"{error} (given up after {retries - 1} retries, RecoverableErrorCount)") from error
-                context.say(f"{error}; trying again in {pause:g} s", "warning")
-                if self.stop_requested.wait(pause):
-                    raise TaskStoppedError from error
+                if self.stop_requested.is_set():
+                    gives_up = gives_up or time.monotonic() + _LAST_ATTEMPTS_S
+                    if self._closing:
+                        return _STOPPED
+                    if time.monotonic() > gives_up:
+                        self._tell(context, f"{error}; stopped before what was there was written: resume it for that")
+                        return _STOPPED
+                    time.sleep(_FIRST_RETRY_S)
+                    continue
+                self._tell(context, f"{error}; trying again in {pause:g} s")
+                self.stop_requested.wait(pause)
                 pause = min(pause * 2, context.settings.retry_interval_s, context.settings.retry_max_s)
 
+    def _tell(self, context: TaskContext, message: str) -> None:
+        try:
+            context.say(message, "warning")
+        except sqlite3.OperationalError as error:
+            log.warning("task %s: what was said is no event of it, the state cannot be written: %s", self.arn, error)
+
     def _attempt(self, context: TaskContext) -> str:
+        # What an attempt before left unfinished would take the room that this one needs.
+        clear_workspace(context.target.workspace)
         with context.source.connect() as connection:
             context.options = replace(context.options, money_digits=money_digits(connection))
         if context.migration_type == "full-load":
             return self._full_load(context)
         stream = context.store.stream(self.arn)
         if stream is None or stream.fresh_start != context.fresh_start:
+            context.check_stop()
             stream = self._fresh_stream(context)
         return self._follow(context, stream)
 
@@ -222,7 +261,7 @@ class TaskRunner:
             with TableWatch(context, changes.suspend) as watch, Reloads(context, changes) as reloads:
                 self._cycles(context, changes, reloads, watch)
             changes.catch_up()
-        return "Stop Reason NORMAL"
+        return _STOPPED
 
     def _cycles(self, context: TaskContext, changes: ChangeStream, reloads: Reloads, watch: TableWatch) -> None:
         interval, due, look = context.layout.max_batch_interval_s, time.monotonic(), 0.0

@@ -128,11 +128,12 @@ class Store:
             self._depth = 1
             try:
                 yield
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-            else:
+                # One that fails may have rolled the transaction back, or left it open.
                 self._connection.execute("commit")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
+                raise
             finally:
                 self._depth = 0
 

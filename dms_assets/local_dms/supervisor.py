@@ -10,7 +10,7 @@ from functools import partial
 from dms_assets.dms.table_mappings import TableMappingError, parse_mappings
 from dms_assets.local_dms.attributes import endpoint_settings
 from dms_assets.local_dms.connections import Wiring
-from dms_assets.local_dms.context import TaskContext, now
+from dms_assets.local_dms.context import TaskContext
 from dms_assets.local_dms.faults import RecoverableError, TaskError
 from dms_assets.local_dms.files.layout import FileLayout
 from dms_assets.local_dms.postgres.publication import drop_publications
@@ -22,6 +22,7 @@ from dms_assets.local_dms.store import Store
 log = logging.getLogger("local_dms")
 
 _STOP_WAIT_S = 60.0
+_AT_WORK = frozenset({"starting", "running", "stopping"})
 
 
 class Supervisor:
@@ -33,14 +34,19 @@ class Supervisor:
         self._runners: dict[str, TaskRunner] = {}
         self._lock = threading.Lock()
 
-    def run(self, arn: str) -> None:
-        """Run a task in a thread of its own; one that is just ending is awaited first."""
+    def run(self, arn: str, *, stopping: bool = False) -> None:
+        """Run a task in a thread of its own; one that is just ending is awaited first.
+
+        One that is `stopping` only writes what is there to be read, and stops.
+        """
         with self._lock:
             earlier = self._runners.get(arn)
             if earlier is not None:
                 earlier.join(_STOP_WAIT_S)
             runner = TaskRunner(partial(self._context, arn), arn, self._store)
             self._runners[arn] = runner
+            if stopping:
+                runner.stop()
             runner.start()
 
     def stop(self, arn: str) -> None:
@@ -56,17 +62,18 @@ class Supervisor:
             runner.wake()
 
     def resume_all(self) -> None:
-        """After a start of the service: tasks that ran when it ended go on; those that were stopping are stopped."""
+        """After a start of the service: tasks that ran when it ended go on.
+
+        Those that were stopping come to their stop: whoever waits for it relies on what was there being written, since
+        a new stream may follow, which begins behind it.
+        """
         for document in self._store.all("task"):
-            arn = document["ReplicationTaskArn"]
-            if document["Status"] == "stopping":
-                ended = now().timestamp()
-                self._store.update(arn, Status="stopped", StopReason="Stop Reason NORMAL", StopDate=ended)
-            elif document["Status"] in {"starting", "running"}:
-                identifier = document["ReplicationTaskIdentifier"]
-                message = "Replication task goes on after a restart of the service. Stop Reason RECYCLE_TASK"
-                self._store.add_event("replication-task", identifier, "state change", message)
-                self.run(arn)
+            if document["Status"] not in _AT_WORK:
+                continue
+            arn, identifier = document["ReplicationTaskArn"], document["ReplicationTaskIdentifier"]
+            message = "Replication task goes on after a restart of the service. Stop Reason RECYCLE_TASK"
+            self._store.add_event("replication-task", identifier, "state change", message)
+            self.run(arn, stopping=document["Status"] == "stopping")
 
     def suspend_all(self) -> None:
         """Before the end of the service: tasks write what they have read and end, and stay `running`."""

@@ -69,24 +69,30 @@ class TableWatch:
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
-                with self._context.source.connect() as connection:
-                    while not self._ending.is_set():
-                        self._look(connection)
-                        self._ending.wait(_EVERY_S)
-            except RecoverableError as error:
-                # The task meets it too, and tells.
-                log.info("task %s: tables cannot be looked at: %s", self._context.identifier, error)
-            except TaskError as error:
-                self._tell(f"Tables cannot be looked at: {error}")
-            except Exception as error:  # a thread has nobody above it: not to look must not go unseen
+                self._look_while_it_goes_well()
+            except Exception:  # a thread has nobody above it: what cannot even be told must not end it
                 log.exception("task %s: tables cannot be looked at", self._context.identifier)
-                self._tell(f"Tables cannot be looked at: {type(error).__name__}: {error}; see the log of Local DMS")
             self._ending.wait(_EVERY_S)
+
+    def _look_while_it_goes_well(self) -> None:
+        try:
+            with self._context.source.connect() as connection:
+                while not self._ending.is_set():
+                    self._look(connection)
+                    self._ending.wait(_EVERY_S)
+        except RecoverableError as error:
+            # The task meets it too, and tells.
+            log.info("task %s: tables cannot be looked at: %s", self._context.identifier, error)
+        except TaskError as error:
+            self._tell(f"Tables cannot be looked at: {error}")
+        except Exception as error:  # not to look must not go unseen
+            log.exception("task %s: tables cannot be looked at", self._context.identifier)
+            self._tell(f"Tables cannot be looked at: {type(error).__name__}: {error}; see the log of Local DMS")
 
     def _tell(self, message: str) -> None:
         if message not in self._told:
-            self._told.add(message)
             self._context.say(message, "failure")
+            self._told.add(message)
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         stream = self._context.store.stream(self._context.arn)

@@ -41,6 +41,7 @@ CASES = [
     Ddl("add a stored generated column", "alter table {t} add x int generated always as (n + 1) stored", Effect.UNTOLD),
     Ddl("drop a column", "alter table {t} drop a", Effect.NONE),
     Ddl("drop a column, add one of its name", "alter table {t} drop a, add a integer", Effect.TYPE, typed="a"),
+    Ddl("drop a column, add one of its name and type", "alter table {t} drop a, add a text", Effect.REWRITES),
     Ddl("rename a column", "alter table {t} rename a to z", Effect.SHAPE),
     Ddl(
         "swap two columns' names",

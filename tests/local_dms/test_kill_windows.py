@@ -226,7 +226,7 @@ def test_a_kill_while_a_table_is_added(services: Start, source: psycopg.Connecti
 def test_a_selection_that_is_put_back_after_a_kill_while_it_changed(
     services: Start, source: psycopg.Connection[Any], address: SourceAddress, failpoint: str, first: str
 ) -> None:
-    """The source may have the publications of the selection that never came to be."""
+    """The stop that the kill cut short brings the selection about; what is put back then is another change of it."""
     make(source, "t", "u")
     service = services(f"{failpoint}=kill")
     arn = service.task("back", table_mappings=first)
@@ -242,7 +242,7 @@ def test_a_selection_that_is_put_back_after_a_kill_while_it_changed(
         service.client.stop_replication_task(ReplicationTaskArn=arn)
     assert service.killed() == KILLED_STATUS
     service = services()
-    assert service.describe(arn)["Status"] == "stopped"
+    service.wait(arn, "replication_task_stopped")
     service.client.modify_replication_task(ReplicationTaskArn=arn, TableMappings=first)
     _change(source, "t", 1)
     _start(service, arn, "resume-processing")
@@ -336,6 +336,8 @@ def test_a_kill_after_a_stop_was_asked_for_stops(services: Start, source: psycop
         service.client.stop_replication_task(ReplicationTaskArn=arn)
     assert service.killed() == KILLED_STATUS
     service = services()
+    service.wait(arn, "replication_task_stopped")
+    assert folded(service.loads("asked", "t"), service.changes("asked", "t")) == rows(source, "t")
     task = service.describe(arn)
     assert (task["Status"], task["StopReason"]) == ("stopped", "Stop Reason NORMAL")
     assert task["ReplicationTaskStats"]["StopDate"] >= task["ReplicationTaskStats"]["StartDate"]

@@ -211,8 +211,8 @@ class Tasks:
                 changes |= {"FreshStartDate": moment, "FullLoadStartDate": None, "FullLoadFinishDate": None}
                 self._store.reset_statistics(arn, [])
             document = self._store.update(arn, **changes)
-        kind = f"taskType: {document['MigrationType']}, startType: {start}"
-        self._event(document, "state change", f"Replication task has started with {kind}")
+            kind = f"taskType: {document['MigrationType']}, startType: {start}"
+            self._event(document, "state change", f"Replication task has started with {kind}")
         failpoints.reach("local_dms.after_start_asked")
         self._supervisor.run(arn)
         return {"ReplicationTask": {**self._public(document), "Status": "starting"}}

@@ -45,9 +45,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def clear_workspace(workspace: Path) -> None:
-    """Remove what an earlier process left unfinished."""
+    """Remove what an earlier attempt left unfinished."""
     shutil.rmtree(workspace, ignore_errors=True)
-    workspace.mkdir(parents=True)
+    workspace.mkdir(parents=True, exist_ok=True)
 
 
 def _missing_above(folder: Path) -> set[Path]:
