@@ -47,7 +47,7 @@ def test_rows_and_counters(
         accepted,
         replace(NOTED, **later),  # type: ignore[arg-type]
         aside=aside,
-        unique_positions=True,
+        copies_recognised=True,
         load_is_in=True,
     )
     assert verdict.passed is (told is None)
@@ -58,8 +58,8 @@ def test_rows_and_counters(
 def test_where_positions_do_not_tell_changes_apart_a_surplus_may_be_copies() -> None:
     many = ChangeCounts({"I": 50, "U": 3, "D": 1}, {"I": 50, "U": 3, "D": 1}, 10)
     facts = {"aside": SetAside(), "load_is_in": True}
-    assert compare_counts(NOTED, many, NOTED, unique_positions=False, **facts).passed  # type: ignore[arg-type]
-    assert not compare_counts(NOTED, many, NOTED, unique_positions=True, **facts).passed  # type: ignore[arg-type]
+    assert compare_counts(NOTED, many, NOTED, copies_recognised=False, **facts).passed  # type: ignore[arg-type]
+    assert not compare_counts(NOTED, many, NOTED, copies_recognised=True, **facts).passed  # type: ignore[arg-type]
 
 
 def test_a_table_is_counted_only_once_it_holds_what_was_noted() -> None:

@@ -8,7 +8,7 @@ three looks are taken, one after the other:
 3. after DMS had time to count, its counters are read again: no more rows than these.
 
 Copies of redelivered changes are rows too, so that only distinct changes are held against the third look, and only
-where positions tell changes apart.
+where copies are recognised: positions tell changes apart, and the table has a key.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def compare_counts(
     later: Counters,
     *,
     aside: SetAside,
-    unique_positions: bool,
+    copies_recognised: bool,
     load_is_in: bool,
 ) -> StatisticsVerdict:
     """The three looks of the module's text, in their order. `load_is_in`: DMS's load is the table's newest one."""
@@ -84,7 +84,7 @@ def compare_counts(
     if missing and sum(missing.values()) > aside.rows and not aside.unknown:
         wrong += [f"{count} {_NAMES[op]} are missing" for op, count in missing.items()]
     # A reload inside the stream may begin the count anew, and not the table.
-    if unique_positions and not later.reloaded:
+    if copies_recognised and not later.reloaded:
         surplus = {op: accepted.distinct.get(op, 0) - count for op, count in later.by_op().items()}
         wrong += [f"{count} {_NAMES[op]} more than DMS wrote" for op, count in surplus.items() if count > 0]
     told = ", ".join(f"{accepted.rows.get(op, 0)} {name}" for op, name in _NAMES.items())

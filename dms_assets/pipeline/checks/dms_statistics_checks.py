@@ -37,7 +37,8 @@ LOOK_EVERY = timedelta(minutes=5)
 """A table that changes all the time is compared so often."""
 _ABOUT = (
     "The rows that were taken in are those DMS says it wrote (FullLoadRows, Inserts, Updates, Deletes of the task's "
-    "table statistics, since its last fresh start): none fewer, and none more where positions tell changes apart."
+    "table statistics, since its last fresh start): none fewer, and none more where what is "
+    "delivered again is recognised."
 )
 
 
@@ -67,6 +68,12 @@ def _set_aside(installation: Installation, spec: SourceSpec, name: TableName) ->
             rows += report.rows
             unknown += report.reason in {Reason.UNREADABLE, Reason.RESOURCE_LIMIT}
     return SetAside(rows, unknown)
+
+
+def _copies_recognised(installation: Installation, spec: SourceSpec, name: TableName) -> bool:
+    """Whether a change delivered again counts once: of a table without a key every row is its own."""
+    version = installation.versions(spec.name).current(name)
+    return spec.dms.unique_positions and version is not None and bool(version.metadata.key)
 
 
 def _newest_load(loads: tuple[Load, ...], stream: int, state: TableState) -> Load | None:
@@ -126,7 +133,7 @@ def _look(
                 looks.counted,
                 Counters.of(state),
                 aside=_set_aside(installation, spec, name),
-                unique_positions=spec.dms.unique_positions,
+                copies_recognised=_copies_recognised(installation, spec, name),
                 load_is_in=looks.load_is_in,
             )
             yield name, verdict
@@ -205,7 +212,7 @@ def build_statistics_checks(spec: SourceSpec) -> dg.AssetChecksDefinition:
                 counted,
                 Counters.of(poll_task(dms, spec.name).tables[name]),
                 aside=_set_aside(installation, spec, name),
-                unique_positions=spec.dms.unique_positions,
+                copies_recognised=_copies_recognised(installation, spec, name),
                 load_is_in=load_is_in,
             )
             yield dg.AssetCheckResult(**_facts(spec, name, verdict))
