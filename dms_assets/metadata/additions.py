@@ -13,7 +13,8 @@ from dms_assets.model.table_metadata import Added, TableMetadata
 def additions(versions: Sequence[StoredVersion], current: TableMetadata) -> tuple[Added, ...]:
     """Sets of nullable columns of `current` that earlier versions lack, the newest first.
 
-    `versions` are all of the table, oldest first. A file is of one version: it lacks one of the sets, and all of it.
+    `versions` are all of the table, oldest first. A file lacks one of the sets, or a part of one, if several
+    columns were added between two looks at the source.
     """
     found: dict[frozenset[str], datetime] = {}
     for older, newer in itertools.pairwise(versions):

@@ -145,12 +145,13 @@ class _Validation:
 
     def _older(self, parquet: LandedParquet, expected: LandedSchema) -> Added | None:
         """The columns that a file of changes lacks and may: it was written before they were added."""
-        if self._file.kind is FileKind.LOAD:
+        names = {str(parquet.schema.column(index).path) for index in range(len(parquet.schema))}
+        missing = frozenset(expected.required.keys() - names)
+        # Of columns that became known together, a file written between their additions has the first.
+        known = [item.known_at for item in self._table.added if missing and missing <= item.columns]
+        if self._file.kind is FileKind.LOAD or not known:
             return None
-        added = self._table.added
-        return next(
-            (item for item in added if check_schema(parquet.schema, expected.lacking(item.columns)).passed), None
-        )
+        return Added(missing, max(known)) if check_schema(parquet.schema, expected.lacking(missing)).passed else None
 
     def _take(self, landed: pa.RecordBatch, dtypes: dict[str, pl.DataType]) -> None:
         columns = self._table.columns

@@ -91,7 +91,7 @@ KNOWN_AFTER, KNOWN_BEFORE = datetime(2026, 1, 2, tzinfo=UTC), datetime(2025, 12,
 
 def test_changes_from_before_a_column_was_added_are_taken_in_without_it(world: World) -> None:
     world.loaded(0)
-    for number, lacks in enumerate((["amount"], ["amount", "seen_at"], [])):
+    for number, lacks in enumerate((["amount"], ["amount", "seen_at"], [], ["seen_at"])):
         data = cdc_table(rows(1, first=number), seq=number + 1).drop_columns(lacks)
         world.land(f"20260101-{number:09d}.parquet", data)
     sets = (frozenset({"amount"}), frozenset({"amount", "seen_at"}))
@@ -101,19 +101,22 @@ def test_changes_from_before_a_column_was_added_are_taken_in_without_it(world: W
         (0, True, False),
         (1, True, True),
         (2, False, False),
+        # Both became known at once, and it was written between their additions.
+        (3, False, True),
     ]
 
 
 def test_changes_that_should_have_the_column_are_rejected_for_want_of_it(world: World) -> None:
     """A task that leaves a column out by mistake is not taken for an old one."""
     world.loaded(0)
-    added = (Added(frozenset({"amount"}), KNOWN_BEFORE),)
+    added = (Added(frozenset({"amount"}), KNOWN_BEFORE), Added(frozenset({"amount", "seen_at"}), KNOWN_BEFORE))
     world.land("20260101-000000000.parquet", cdc_table(rows(1)).drop_columns(["amount"]))
     world.land("20260101-000000001.parquet", cdc_table(rows(1)).drop_columns(["name"]))
+    world.land("20260101-000000002.parquet", cdc_table(rows(1)).drop_columns(["seen_at"]))
     rejected = world.ingest(added=added).rejected
-    assert [item.reason for item in rejected] == [Reason.SCHEMA, Reason.SCHEMA]
+    assert [item.reason for item in rejected] == [Reason.SCHEMA] * 3
     texts = [world.quarantine.report(entry).text() for entry in world.quarantine.entries()]
-    assert sorted("column 'amount' (decimal(10,2)) is missing" in text for text in texts) == [False, True]
+    assert sorted("column 'amount' (decimal(10,2)) is missing" in text for text in texts) == [False, False, True]
     assert world.listed() == []
 
 
