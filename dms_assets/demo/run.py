@@ -47,8 +47,8 @@ Command = Callable[..., None]
 
 INSTANTS = 5
 CORRUPT_TABLE, RETYPED_TABLE = "address", "payment"
-REDELIVERY_FAILPOINT = "local_dms.before_confirm=kill@14"
-"""Local DMS dies after the files of its fourteenth cycle are durable and before it confirms them."""
+REDELIVERY_FAILPOINT = "local_dms.before_confirm=kill@8"
+"""Local DMS dies after the files of its eighth cycle are durable and before it confirms them."""
 RATE = 60.0
 """Transactions a second of the workload; the machine also has to run the platform."""
 OTHERS = 3
@@ -222,7 +222,9 @@ class _Demo:
     def _others_stand_still(self, before: dict[TableName, TableProgress]) -> str | None:
         now = self.looks.progress()
         moved = [item.name for item in now if item.curated_batch > before[item.name].curated_batch]
-        if wrong := self.held_before & set(moved):
+        # What was committed before they were held may be in a build that was under way.
+        beyond = {item.name for item in now if item.curated_batch > before[item.name].batch}
+        if wrong := self.held_before & beyond:
             raise RuntimeError(f"held tables were curated: {', '.join(map(str, wrong))}")
         return f"{len(moved)} other tables went on" if len(moved) < OTHERS else None
 
