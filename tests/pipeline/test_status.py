@@ -7,6 +7,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from dms_assets.curation.latest_build import begin_build
 from dms_assets.curation.publish import publish
 from dms_assets.curation.source_views import create_source_views
 from dms_assets.curation.warehouse import open_warehouse
@@ -61,7 +62,8 @@ def _curate(installation: Installation, world: World) -> None:
     environment = installation.environment
     with open_warehouse(environment.warehouse_file) as connection:
         create_source_views(connection, "shop", PERSON, world.pinned(), at=datetime.now(UTC))
-    publish(environment.warehouse_file, environment.published_file)
+        build = begin_build(connection)
+    publish(environment.warehouse_file, environment.published_file, build)
 
 
 def _person(status: PlatformStatus) -> TableStatus:

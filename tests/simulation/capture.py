@@ -166,7 +166,7 @@ class Capture:
         with suppress(BotoCoreError, ClientError):
             self.dms.client().stop_replication_task(ReplicationTaskArn=arn)
         until(dead, PATIENCE_S)
-        assert self.task().status == "stopped"
+        until(lambda: self.task().status == "stopped", PATIENCE_S)
         _patiently(control.start)(self.dms.client(), self._name)
 
     def delete_another_dying(self, failpoint: str, dead: Callable[[], bool]) -> None:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 HANG_S, SLOW_S = 0.2, 0.03
 """After so long the client of a request that hangs gives up; so much later a slow one answers."""
+COMMITS_OFTEN = 5
+"""A run has one commit among its many requests: it goes wrong so many times as often."""
 
 
 class Fault(StrEnum):
@@ -44,9 +46,9 @@ class Faults:
         self.active = True
         self.counts: Counter[str] = Counter()
 
-    def request(self, name: str, call: Callable[[], T], *, writes: bool) -> T:
-        """Carry a request out, or not. Raises PlantedError, and what the request raises."""
-        if not self.active or self._random.random() >= self._probability:
+    def request(self, name: str, call: Callable[[], T], *, writes: bool, often: int = 1) -> T:
+        """Carry a request out, or not, which is `often` times as likely. Raises PlantedError, and what it raises."""
+        if not self.active or self._random.random() >= self._probability * often:
             return call()
         fault = self._random.choice([f for f in Fault if writes or f not in {Fault.LOST, Fault.HANG_AFTER}])
         if fault is Fault.SLOW:
@@ -55,6 +57,7 @@ class Faults:
         # Counted here: a request that was refused by its own condition had no effect to lose.
         self.counts[fault] += 1
         self.counts[name] += 1
+        self.counts[f"{name}: {fault}"] += 1
         if fault is Fault.SLOW:
             return answer  # type: ignore[return-value]  # it was called
         if fault in {Fault.HANG, Fault.HANG_AFTER}:
@@ -112,7 +115,7 @@ def make_faulty(catalog: Catalog, faults: Faults) -> None:
     commit, load = catalog.commit_table, catalog.load_table
 
     def commit_table(*arguments: Any) -> Any:
-        return faults.request("commit", lambda: commit(*arguments), writes=True)
+        return faults.request("commit", lambda: commit(*arguments), writes=True, often=COMMITS_OFTEN)
 
     def load_table(*arguments: Any, **named: Any) -> Any:
         return faults.request("load table", lambda: load(*arguments, **named), writes=False)

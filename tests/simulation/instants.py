@@ -81,6 +81,7 @@ def _unequal_then(world: World, wanted: Mapping[int, set[TableName]]) -> Iterato
             unread = {name for name in names if _load_lost(world, recorded, loads[name])}
             exact = names - recorded.diverged - begun - unread
             world.counts["tables compared"] += len(exact)
+            world.counts["instants of a table that its log does not tell of"] += len(names & recorded.diverged)
             world.counts["instants at a boundary"] += len(begun)
             world.counts["instants of a load written over unread"] += len(unread)
             for table in recorded.tables:

@@ -25,7 +25,7 @@ from dms_assets.model.names import TableName
 from dms_assets.model.task_state import TABLE_ERROR
 from tests.local_dms.service import until
 from tests.simulation import children
-from tests.simulation.accounts import check_accounts
+from tests.simulation.accounts import unaccounted
 from tests.simulation.capture import PATIENCE_S
 from tests.simulation.evidence import evidence
 from tests.simulation.instants import unequal
@@ -110,10 +110,9 @@ class Kills:
         self.world.record()
         self.settle()
         self.world.curate()
-        found = unequal(self.world, again=True)
+        found = [*unaccounted(self.world), *unequal(self.world, again=True)]
         if found:
             raise AssertionError(f"after a kill at {after}: {found[0].told}{evidence(self.world, found[0].table)}")
-        check_accounts(self.world)
         self.world.counts["checks"] += 1
         # Each costs a comparison at every later check; some of all ages are enough.
         while len(self.world.recorded) > KEPT_INSTANTS:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
 
-from tests.simulation.columns import KEY_NUMBERS, SMALL
-from tests.simulation.schema import Column, Table, rewritten_column
+from tests.simulation.columns import KEY_NUMBERS
+from tests.simulation.schema import Column, Table
 from tests.simulation.steps import SESSIONS, Do, Step
 
 SCHEMA = "sim"
 SPARE = KEY_NUMBERS - 1
 """The key that a swap passes through; no step chooses it."""
 BULK_ROWS = 3_000
-MOST_COLUMNS = 6
-"""Beyond so many besides the key, none is added."""
+
+
+def relation(table: Table) -> sql.Identifier:
+    """A table's name in a statement."""
+    return sql.Identifier(SCHEMA, table.name)
 
 
 def _column(column: Column) -> sql.SQL:
@@ -65,7 +67,7 @@ class Sessions:
             if table.keys:
                 key = sql.SQL(", ").join(map(sql.Identifier, table.keys))
                 parts.append(sql.SQL("primary key ({})").format(key))
-            name = self._name(table)
+            name = relation(table)
             self.admin.execute(sql.SQL("create table {} ({})").format(name, sql.SQL(", ").join(parts)))
             if table.full_identity and table.keys:
                 self.identify_rows(table, "full")
@@ -74,13 +76,7 @@ class Sessions:
         """Set what the log names a table's rows by: full, default, nothing. Waits for whoever reads the table."""
         with self.admin.transaction():
             self.admin.execute("set local lock_timeout = '20s'")
-            self.admin.execute(
-                sql.SQL("alter table {} replica identity {}").format(self._name(table), sql.SQL(identity))
-            )
-
-    @staticmethod
-    def _name(table: Table) -> sql.Identifier:
-        return sql.Identifier(SCHEMA, table.name)
+            self.admin.execute(sql.SQL("alter table {} replica identity {}").format(relation(table), sql.SQL(identity)))
 
     def bulk(self, step: Step) -> bool:
         """Thousands of rows come in one transaction, or, if they are there, go in one; whether it took effect."""
@@ -93,7 +89,7 @@ class Sessions:
                 if table.name in self._bulky:
                     first = table.key_columns[0]
                     gone = sql.SQL("delete from {} where {} = any(%s::{}[])").format(
-                        self._name(table), _column(first), sql.SQL(cast("LiteralString", first.type))
+                        relation(table), _column(first), sql.SQL(cast("LiteralString", first.type))
                     )
                     self.admin.execute(gone, [[key[0] for key in keys]])
                 else:
@@ -105,7 +101,7 @@ class Sessions:
 
     def _copy(self, connection: psycopg.Connection[Any], table: Table, rows: Sequence[Sequence[str | None]]) -> None:
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-        into = sql.SQL("copy {} ({}) from stdin").format(self._name(table), columns)
+        into = sql.SQL("copy {} ({}) from stdin").format(relation(table), columns)
         with connection.cursor().copy(into) as copy:
             for row in rows:
                 copy.write_row(row)
@@ -157,7 +153,7 @@ class Sessions:
 
     def _change(self, connection: psycopg.Connection[Any], step: Step, table: Table) -> None:
         random, number = Random(step.seed), step.number % SPARE
-        name, rest = self._name(table), table.columns[len(table.keys) :]
+        name, rest = relation(table), table.columns[len(table.keys) :]
         insert = sql.SQL("insert into {} values ({})").format(name, _row(table.columns))
         match step.do:
             case Do.INSERT:
@@ -202,7 +198,7 @@ class Sessions:
         sets = sql.SQL(", ").join(
             sql.SQL("{} = {}").format(_column(column), _row([column])) for column in table.key_columns
         )
-        update = sql.SQL("update {} set {} where ").format(self._name(table), sets) + self._is_key(table)
+        update = sql.SQL("update {} set {} where ").format(relation(table), sets) + self._is_key(table)
         connection.execute(update, [*table.key(new), *table.key(old)])
 
     @staticmethod
@@ -226,46 +222,6 @@ class Sessions:
         for name in self.prepared:
             self.admin.execute(sql.SQL("commit prepared {}").format(sql.Literal(name)))
         self.prepared.clear()
-
-    def break_log(self, step: Step) -> bool:
-        """TRUNCATE, or a rewrite that changes values: neither is in the change log. Whether rows were hit."""
-        table = self.tables[step.table]
-        text = rewritten_column(table)
-        if not table.keys or (step.do is Do.REWRITE and text is None):
-            return False
-        name = self._name(table)
-        # Any open transaction that has touched the table would keep it from happening.
-        self.end_all()
-        try:
-            rows = self.admin.execute(sql.SQL("select count(*) from {}").format(name)).fetchone()
-            if step.do is Do.TRUNCATE:
-                self.admin.execute(sql.SQL("truncate {}").format(name))
-            elif text is not None:
-                column = sql.Identifier(text.name)
-                self.admin.execute(
-                    sql.SQL("alter table {} alter column {} type text using {} || '!'").format(name, column, column)
-                )
-        except psycopg.errors.LockNotAvailable:
-            return False
-        return bool(rows and rows[0])
-
-    def add_column(self, step: Step) -> bool:
-        """Add a column that may be null; later statements give it values. Nothing if the task has the table locked."""
-        table, random = self.tables[step.table], Random(step.seed)
-        if len(table.columns) - len(table.keys) > MOST_COLUMNS:
-            return False
-        kind = random.choice(sorted(SMALL))
-        column = Column(f"added {len(table.columns)}", kind, SMALL[kind])
-        add = sql.SQL("alter table {} add column {} {}").format(
-            self._name(table), sql.Identifier(column.name), sql.SQL(cast("LiteralString", kind))
-        )
-        self.end_all()
-        try:
-            self.admin.execute(add)
-        except psycopg.errors.LockNotAvailable:
-            return False
-        self.tables[step.table] = replace(table, columns=(*table.columns, column))
-        return True
 
     def close(self) -> None:
         """Roll back what is open or prepared, and disconnect."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from dms_assets.model.names import TableName
+from tests.simulation.accounts import unaccounted
 from tests.simulation.evidence import evidence
 from tests.simulation.instants import Difference, unequal, unequal_now, unequal_though_complete
 from tests.simulation.sessions import SCHEMA
@@ -73,6 +74,7 @@ def _do(world: World, step: Step) -> bool:
         Do.TRUNCATE: world.break_log,
         Do.REWRITE: world.break_log,
         Do.ADD_COLUMN: world.add_column,
+        Do.QUIET_DDL: world.change_no_row,
         Do.KILL: world.arm,
         Do.DUPLICATE: world.duplicate,
     }
@@ -102,7 +104,7 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
             world.drain(held=True)
         world.read_metadata()
         world.record()
-    _arrive(world)
+    _arrive(world, plan, number)
     if world.diverged:
         _find_diverged(world, plan)
         world.ask_reload(sorted(world.diverged))
@@ -110,7 +112,7 @@ def _checkpoint(world: World, plan: Plan, number: int) -> None:
         world.diverged.clear()
         world.broken.clear()
         world.record()
-        _arrive(world)
+        _arrive(world, plan, number)
     if alarms := judge(world):
         raise DifferenceError(plan, number, [f"reconciliation finds {name} diverged" for name in sorted(alarms)])
     if found := unequal(world, again=number == len(plan.steps)):
@@ -135,11 +137,13 @@ def _find_diverged(world: World, plan: Plan) -> None:
         world.counts["rewritten and found"] += Do.REWRITE in causes
 
 
-def _arrive(world: World) -> None:
-    """Everything committed so far is captured, taken in and built."""
+def _arrive(world: World, plan: Plan, number: int) -> None:
+    """Everything committed so far is captured, taken in and built; as many changes as DMS counted."""
     world.arrived()
     world.drain()
     world.curate()
+    if found := list(unaccounted(world)):
+        raise _told(world, plan, number, found)
 
 
 def shrink(plan: Plan, fails: Sequence[Step] | None, folder: Path, attempts: int) -> Plan:

@@ -35,6 +35,7 @@ class Do(StrEnum):
     TRUNCATE = "truncate"
     REWRITE = "rewrite by DDL"
     ADD_COLUMN = "add a column"
+    QUIET_DDL = "change no row by DDL"
     COMMIT_PREPARED = "commit what is prepared"
     ROLLBACK_PREPARED = "roll back what is prepared"
     BULK = "thousands of rows in one transaction"
@@ -80,6 +81,7 @@ EVENTS = {
     Do.TRUNCATE: 1,
     Do.REWRITE: 1,
     Do.ADD_COLUMN: 1,
+    Do.QUIET_DDL: 2,
 }
 FAILPOINTS = ("local_dms.before_confirm", "local_dms.before_advance", "local_dms.between_files")
 

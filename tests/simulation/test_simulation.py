@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from dms_assets.model.landed_file import parse_key
+from tests.simulation.accounts import unaccounted
 from tests.simulation.columns import SMALL
 from tests.simulation.schema import Column, Table
 from tests.simulation.simulation import run
 from tests.simulation.steps import Do, Step, make_plan
+from tests.simulation.world import SOURCE, World
 
 SEEDS = [int(seed) for seed in os.environ.get("SIMULATION_SEEDS", "101").split(",")]
 
@@ -56,3 +59,25 @@ def test_a_truncate_and_a_rewrite_are_found_by_reconciliation_and_repaired(tmp_p
     counts = run(replace(make_plan(1), tables=tables, steps=tuple(steps)), tmp_path)
     assert (counts["truncated and found"], counts["rewritten and found"], counts["divergences found"]) == (1, 1, 2)
     assert counts["verdicts of reconciliation"] == 6
+
+
+def test_a_file_that_is_lost_in_landing_is_seen_in_the_counts_of_dms(tmp_path: Path) -> None:
+    """The check that a simulation ends with would tell of a loss even where curated looks right."""
+    columns = (Column("id", "integer", None, nullable=False), Column("plain", "text", SMALL["text"], nullable=False))
+    table = Table("t0", columns, ("id",), full_identity=False)
+    with World(replace(make_plan(1), tables=(table,), before=()), tmp_path) as world:
+        for do in (Do.INSERT, Do.COMMIT):
+            assert world.sessions.run(Step(do, 0, 0, 1, 1))
+        world.arrived()
+        assert list(unaccounted(world)), "what is in landing was not taken in, and nothing tells so"
+        world.drain()
+        assert not list(unaccounted(world))
+
+        for do in (Do.UPDATE, Do.COMMIT):
+            assert world.sessions.run(Step(do, 0, 0, 1, 2))
+        world.arrived()
+        (lost,) = (meta for meta in world.landing.list() if (key := parse_key(meta.key, SOURCE)) and key.table)
+        world.landing.delete(lost.key, if_match=lost.etag)
+        world.drain()
+        (told,) = unaccounted(world)
+    assert "{'I': 1} of stream 1, DMS wrote {'I': 1, 'U': 1, 'D': 0}" in told.told

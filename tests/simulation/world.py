@@ -37,6 +37,7 @@ from dms_assets.sample.postgres import EmbeddedPostgres
 from dms_assets.validation.outcome import Reason
 from tests.curation.rendered import project_copy
 from tests.simulation.capture import PATIENCE_S, Capture
+from tests.simulation.ddl import add_column, break_log, change_no_row
 from tests.simulation.forked_dms import ForkedStack
 from tests.simulation.parts import KeptWorker, Landing, Recorded
 from tests.simulation.rebuilt import rebuilt_differently
@@ -131,7 +132,7 @@ class World:
 
     def break_log(self, step: Step) -> bool:
         """Change a table in a way that no change tells of."""
-        hit = self.sessions.break_log(step)
+        hit = break_log(self.sessions, step)
         if hit:
             name = TableName(SCHEMA, self.plan.tables[step.table].name)
             self.diverged.add(name)
@@ -153,15 +154,15 @@ class World:
                 self.counts["transactions cut into files"] += row[0]
 
     def add_column(self, step: Step) -> bool:
-        """Add a column to a table of the source, of which no metadata tells yet; one at a time for each table.
+        """Add a column to a table of the source, of which no metadata tells yet."""
+        added = add_column(self.sessions, step)
+        if added:
+            self.altered.add(TableName(SCHEMA, self.plan.tables[step.table].name))
+        return added
 
-        Of a file that has the first of two, no metadata would ever tell.
-        """
-        name = TableName(SCHEMA, self.plan.tables[step.table].name)
-        if name in self.altered or not self.sessions.add_column(step):
-            return False
-        self.altered.add(name)
-        return True
+    def change_no_row(self, step: Step) -> bool:
+        """DDL that nothing has to follow."""
+        return change_no_row(self.sessions, step)
 
     def read_metadata(self) -> None:
         """Read the source's metadata again, and let what was held for it be judged again."""
