@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint check scorecard scorecard-quick lock clean
+.PHONY: help demo dev test test-long lint check scorecard scorecard-quick lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ dev: ## The whole platform in .dms, with its UI, until Ctrl-C (DEV_ARGS="--port 
 test: ## All tests, on real parts, three at a time (PYTEST_ARGS="-k landing" for some)
 	@tools/environment dev
 	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-long: ## The tests that take minutes each and are not part of the others: very many files, full disks, kills
+	@tools/environment dev
+	@.venv/bin/python -m pytest -m long $(PYTEST_ARGS)
 
 lint: ## Format, lint, types, import rules
 	@tools/environment dev

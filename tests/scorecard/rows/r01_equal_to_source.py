@@ -29,9 +29,11 @@ NAMES: dict[str, str] = {
     "files delivered twice": Do.DUPLICATE,
     "TRUNCATEs": Do.TRUNCATE,
     "rewrites by DDL": Do.REWRITE,
+    "DDL that changes no row": Do.QUIET_DDL,
     "TRUNCATEs found by reconciliation": "truncated and found",
     "rewrites found by reconciliation": "rewritten and found",
     "verdicts of reconciliation": "verdicts of reconciliation",
+    "tables that hold as many changes as DMS counted": "tables counted as DMS did",
     "columns added": Do.ADD_COLUMN,
     "files held until metadata was read": "files held until metadata was read",
     "divergences found and repaired": "divergences found",
@@ -59,9 +61,11 @@ def measure(budget: Budget) -> Outcome:
         )
     compared = counts["tables compared"]
     left_out = counts["instants of a load written over unread"] + counts["instants at a boundary"]
+    untold = counts["instants of a table that its log does not tell of"]
     return Outcome(
         f"{len(seeds)} seeds, 0 differences among {compared:,} instants of tables; {left_out:,} left out (a load "
-        "written over unread, the hundredth of a second of a reload)",
+        f"written over unread, the hundredth of a second of a reload), {untold:,} more between a TRUNCATE or a rewrite "
+        "and its reload",
         holds=budget.quick or len(seeds) >= WANTED,
         observed=observed,
         seeds=sorted(seeds),

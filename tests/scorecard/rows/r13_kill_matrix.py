@@ -11,6 +11,7 @@ from tests.processes.stopped_step import BEFORE_COMMIT, PLACES, Zombie, rise_aga
 from tests.processes.strike import EVERYTHING, NOTHING, PARTS, RUN, VALIDATION, Recovery, strike
 from tests.processes.ticking import Ticking
 from tests.scorecard.figure import Budget, Outcome, Row
+from tests.simulation.stopped_build import stopped_builds
 
 WITHIN_S = 60.0
 MATRIX = (NOTHING, RUN, VALIDATION, *PARTS, EVERYTHING)
@@ -48,9 +49,14 @@ def measure(budget: Budget) -> Outcome:
         "steps stopped and continued": len(risen),
         "their commits refused": sum(zombie.refused for zombie in risen if zombie.place in BEFORE_COMMIT),
     }
-    told = f"{effective} of {len(risen)} zombies had an effect"
     if budget.quick:
+        told = f"{effective} of {len(risen)} zombies had an effect"
         return Outcome(told, holds=not effective, observed=observed)
+    (budget.folder / "builds").mkdir()
+    builds = stopped_builds(budget.seed, budget.folder / "builds")
+    effective += sum(not build.harmless for build in builds)
+    observed["builds stopped and refused"] = sum(build.refused for build in builds)
+    told = f"{effective} of {len(risen) + len(builds)} zombies had an effect"
     recoveries, proof, proved = matrix(budget.folder / "home", budget.seed)
     faults = [recovery for recovery in recoveries if recovery.victim != NOTHING]
     observed |= {f"{recovery.victim} killed": recovery.killed for recovery in faults}
@@ -68,7 +74,7 @@ def measure(budget: Budget) -> Outcome:
 ROW = Row(
     "R13",
     "Kill matrix: all that runs, killed in turn, and at once with its supervisor (then one command begins it again); "
-    "steps stopped in the middle of their commit",
+    "steps stopped in the middle of their commit, builds before they publish",
     f"back unattended in {WITHIN_S:.0f} s; 0 effective zombies, orphans, stuck runs, held slots; curated right",
     420,
     None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -81,6 +82,24 @@ def _plant_file(system: System, metadata: TableMetadata) -> list[str]:
     return canaries
 
 
+@contextlib.contextmanager
+def _everything_logged(path: Path) -> Iterator[None]:
+    """What any part says at the level of a stack, in one file: sensors and runs are in this process here.
+
+    Not at DEBUG, at which botocore prints its requests, passwords and all.
+    """
+    root = logging.getLogger()
+    handler, level = logging.FileHandler(path), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
 def _arrived(system: System, canaries: list[str]) -> int:
     """How many of them are in curated, where they belong."""
     found: set[str] = set()
@@ -122,7 +141,7 @@ def _shown(system: System, ui: str) -> Iterator[tuple[str, bytes]]:
 def measure(budget: Budget) -> Outcome:
     """A platform with web servers; canaries in rows, in a file that is rejected, and the source's password."""
     home = budget.folder / "home"
-    with ui_platform(home) as platform:
+    with _everything_logged(budget.folder / "process.log"), ui_platform(home) as platform:
         system = platform.system
         canaries = _plant_values(system)
         system.flush()
@@ -138,7 +157,8 @@ def measure(budget: Budget) -> Outcome:
         secrets = [json.loads(path.read_text())["password"] for path in (home / "secrets").glob("*.json")]
         wanted = [text.encode() for text in (MARK, *secrets)]
         shown = list(_shown(system, platform.ui))
-        looked = [*_outside(home), *shown]
+        logged = (budget.folder / "process.log").read_bytes()
+        looked = [*_outside(home), *shown, ("process.log", logged)]
     leaks = sorted({name for name, body in looked for text in wanted if text in body})
     return Outcome(
         f"{len(leaks)} of {len(looked)} files, pages and outputs hold one of {len(canaries) + len(rejected)} canaries"
@@ -150,6 +170,7 @@ def measure(budget: Budget) -> Outcome:
             "passwords": len(secrets),
             "pages and outputs": len(shown),
             "files": len(looked) - len(shown),
+            "lines that parts logged": logged.count(b"\n"),
         },
     )
 
