@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, WaiterError
 from dms_assets.dms.definition import MIGRATION_TYPE, Wanted
 from dms_assets.dms.settings import POSTGRES_EXTRA_ATTRIBUTES, postgres_settings, s3_settings, task_settings
 from dms_assets.dms.table_mappings import generate_mappings
-from dms_assets.dms.task_reader import ACTIVE, TaskNotFoundError, find_task, task_identifier
+from dms_assets.dms.task_reader import TaskNotFoundError, find_task, task_identifier
+from dms_assets.dms.task_status import ACTIVE
 from dms_assets.model.engine import Engine, EngineNotSupportedError
 from dms_assets.model.names import TableName
 from dms_assets.model.source_spec import SourceSpec

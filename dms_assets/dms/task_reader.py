@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dms.type_defs import ReplicationTaskTypeDef, TableStatisticsTypeDef
 
 
-ACTIVE = {"starting", "running", "stopping"}
-"""Statuses in which DMS refuses to change a task or its endpoints."""
-
-
 class TaskNotFoundError(LookupError):
     """The source has no replication task."""
 

@@ -12,7 +12,7 @@ from dms_assets.local_dms.faults import RecoverableError
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def without_room(error: BaseException) -> bool:
+def _without_room(error: BaseException) -> bool:
     """Whether a write failed for want of room: of a file on its disk or within its quota, of the state on its disk."""
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode == sqlite3.SQLITE_FULL
@@ -25,7 +25,7 @@ def room_awaited() -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
-        if not without_room(error):
+        if not _without_room(error):
             raise
         place = "the state of Local DMS" if isinstance(error, sqlite3.OperationalError) else "landing files"
         raise RecoverableError(

@@ -7,13 +7,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import psycopg
 
+from dms_assets.dms.task_status import STOPPING
 from dms_assets.local_dms.context import TaskContext, now
 from dms_assets.local_dms.continuity import check_history, check_publications, check_slot, check_source
 from dms_assets.local_dms.faults import RecoverableError, TaskError, TaskStoppedError
@@ -88,7 +89,7 @@ class TaskRunner:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        """Work, then store how it ended: when the disk has room for that, or the task would seem to run for ever."""
+        """Work, then store how it ended, once the state can be written: the task would else seem to run for ever."""
         store_end = self._work()
         while True:
             try:
@@ -125,7 +126,7 @@ class TaskRunner:
     def _tell_running(self) -> None:
         """Say that the task runs, unless it was asked to stop meanwhile, which a restart must not forget."""
         with self._store.transaction():
-            if self._store.get(self.arn)["Status"] != "stopping":
+            if self._store.get(self.arn)["Status"] != STOPPING:
                 self._store.update(self.arn, Status="running")
 
     def _fail(self, message: str, *, broken: bool = False) -> None:
@@ -240,7 +241,8 @@ class TaskRunner:
                     context.store.put_stream(self.arn, stream)
                     self._tell_running()
                 if loads:
-                    with TableWatch(context, lambda _: None) as watch:
+                    # A task that is stopped here still follows its stream to what is there.
+                    with TableWatch(context, lambda _: None) as watch, suppress(TaskStoppedError):
                         load_initially(context, tables, snapshot.name)
                     watch.check()
         return context.store.stream(self.arn) or stream
@@ -268,7 +270,9 @@ class TaskRunner:
         due += interval
         while not self.stop_requested.is_set():
             watch.check()
-            reloads.step()
+            # A reload that waits for its snapshot gives way to a stop; what is there is to be written even so.
+            with suppress(TaskStoppedError):
+                reloads.step()
             moment = time.monotonic()
             full = False
             if moment >= look:

@@ -8,6 +8,7 @@ import threading
 from functools import partial
 
 from dms_assets.dms.table_mappings import TableMappingError, parse_mappings
+from dms_assets.dms.task_status import ACTIVE, STOPPING
 from dms_assets.local_dms.attributes import endpoint_settings
 from dms_assets.local_dms.connections import Wiring
 from dms_assets.local_dms.context import TaskContext
@@ -22,7 +23,6 @@ from dms_assets.local_dms.store import Store
 log = logging.getLogger("local_dms")
 
 _STOP_WAIT_S = 60.0
-_AT_WORK = frozenset({"starting", "running", "stopping"})
 
 
 class Supervisor:
@@ -34,10 +34,10 @@ class Supervisor:
         self._runners: dict[str, TaskRunner] = {}
         self._lock = threading.Lock()
 
-    def run(self, arn: str, *, stopping: bool = False) -> None:
+    def run(self, arn: str) -> None:
         """Run a task in a thread of its own; one that is just ending is awaited first.
 
-        One that is `stopping` only writes what is there to be read, and stops.
+        One that is `stopping` already only writes what is there to be read, and stops.
         """
         with self._lock:
             earlier = self._runners.get(arn)
@@ -45,13 +45,14 @@ class Supervisor:
                 earlier.join(_STOP_WAIT_S)
             runner = TaskRunner(partial(self._context, arn), arn, self._store)
             self._runners[arn] = runner
-            if stopping:
+            if self._store.get(arn)["Status"] == STOPPING:
                 runner.stop()
             runner.start()
 
     def stop(self, arn: str) -> None:
-        """Ask a task to stop."""
-        runner = self._runners.get(arn)
+        """Ask a task to stop, which is stored as `stopping`: one that is about to run reads that."""
+        with self._lock:
+            runner = self._runners.get(arn)
         if runner is not None:
             runner.stop()
 
@@ -68,12 +69,12 @@ class Supervisor:
         a new stream may follow, which begins behind it.
         """
         for document in self._store.all("task"):
-            if document["Status"] not in _AT_WORK:
+            if document["Status"] not in ACTIVE:
                 continue
             arn, identifier = document["ReplicationTaskArn"], document["ReplicationTaskIdentifier"]
             message = "Replication task goes on after a restart of the service. Stop Reason RECYCLE_TASK"
             self._store.add_event("replication-task", identifier, "state change", message)
-            self.run(arn, stopping=document["Status"] == "stopping")
+            self.run(arn)
 
     def suspend_all(self) -> None:
         """Before the end of the service: tasks write what they have read and end, and stay `running`."""

@@ -110,8 +110,7 @@ class _Validation:
         elif not schema.passed:
             return FileVerdict(parquet.rows, Reason.SCHEMA, (schema,))
         lacks = older.columns if older else frozenset()
-        names = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
-        types = {name: expected.all[name] for name in names}
+        types = {name: expected.all[name] for name in parquet.names}
         self._rules = table_rules(
             self._table.metadata.without(lacks),
             [check for check in self._table.checks if check.column not in lacks],
@@ -145,8 +144,7 @@ class _Validation:
 
     def _older(self, parquet: LandedParquet, expected: LandedSchema) -> Added | None:
         """The columns that a file of changes lacks and may: it was written before they were added."""
-        names = {str(parquet.schema.column(index).path) for index in range(len(parquet.schema))}
-        missing = frozenset(expected.required.keys() - names)
+        missing = frozenset(expected.required.keys() - parquet.names)
         # Of columns that became known together, a file written between their additions has the first.
         known = [item.known_at for item in self._table.added if missing and missing <= item.columns]
         if self._file.kind is FileKind.LOAD or not known:

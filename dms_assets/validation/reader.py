@@ -64,6 +64,11 @@ class LandedParquet:
         return self._file.schema
 
     @property
+    def names(self) -> list[str]:
+        """The columns' names, in the file's order."""
+        return [str(column.path) for column in self._columns()]
+
+    @property
     def rows(self) -> int:
         """Rows, as the footer says."""
         return int(self._file.metadata.num_rows)

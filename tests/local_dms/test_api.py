@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -65,6 +66,35 @@ def test_the_life_of_a_task(shared: Service, table: psycopg.Connection[Any]) -> 
     assert table.execute(
         "select count(*) from pg_publication where pubname like %s", [f"%{arn[-26:].lower()}%"]
     ).fetchone() == (0,)
+
+
+def test_of_several_that_start_or_stop_a_task_at_once_one_does(shared: Service, table: psycopg.Connection[Any]) -> None:
+    arn = shared.task("contested")
+    shared.run(arn)
+    shared.stop(arn)
+
+    def ask(operation: str) -> str:
+        start = {"StartReplicationTaskType": "resume-processing"} if operation.startswith("start") else {}
+        try:
+            getattr(shared.client, operation)(ReplicationTaskArn=arn, **start)
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        return "done"
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            # A start and a stop beside it, again until the stop is taken: it may come before the task has a thread.
+            started = pool.submit(ask, "start_replication_task")
+            until(lambda: ask("stop_replication_task") == "done")
+            assert started.result() == "done"
+            shared.wait(arn, "replication_task_stopped")
+            answers = sorted(pool.map(ask, ["start_replication_task"] * 4))
+            assert answers == ["InvalidResourceStateFault"] * 3 + ["done"]
+            shared.wait(arn, "replication_task_running")
+            answers = sorted(pool.map(ask, ["stop_replication_task"] * 4))
+            assert answers == ["InvalidResourceStateFault"] * 3 + ["done"]
+            shared.wait(arn, "replication_task_stopped")
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
 def test_a_start_needs_tested_connections(shared: Service, table: psycopg.Connection[Any]) -> None:

@@ -23,11 +23,11 @@ INSERT = "insert into app.t select g, repeat(md5(g::text), 30) from generate_ser
 
 
 @contextmanager
-def on_small_disk(home: Path, folder: str, address: SourceAddress) -> Iterator[tuple[Service, Path]]:
-    """A service one of whose folders is a disk of its own; skips where none can be mounted."""
+def on_small_disk(home: Path, folder: str, address: SourceAddress) -> Iterator[tuple[Service, str, Path]]:
+    """A service with a task, one of whose folders is a disk of its own; skips where none can be mounted."""
     try:
         with small_disk(home / folder, 6) as disk, Service(home, address) as service:
-            yield service, disk
+            yield service, service.task("full"), disk
     except NoSmallDiskError as error:
         pytest.skip(str(error))
 
@@ -51,8 +51,7 @@ def table(source: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 def test_changes_wait_while_landing_is_full(
     table: psycopg.Connection[Any], address: SourceAddress, tmp_path: Path, room: int
 ) -> None:
-    with on_small_disk(tmp_path, "buckets", address) as (service, disk):
-        arn = service.task("full")
+    with on_small_disk(tmp_path, "buckets", address) as (service, arn, disk):
         service.run(arn)
         with filled(disk, room):
             table.execute(INSERT, [501, 2500])
@@ -68,8 +67,7 @@ def test_changes_wait_while_landing_is_full(
 def test_a_load_waits_while_landing_is_full(
     table: psycopg.Connection[Any], address: SourceAddress, tmp_path: Path
 ) -> None:
-    with on_small_disk(tmp_path, "buckets", address) as (service, disk):
-        arn = service.task("full")
+    with on_small_disk(tmp_path, "buckets", address) as (service, arn, disk):
         with filled(disk, 16 << 10):
             service.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
             until(lambda: said(service))
@@ -83,8 +81,7 @@ def test_a_load_waits_while_landing_is_full(
 def test_nothing_is_lost_while_the_state_cannot_be_written(
     table: psycopg.Connection[Any], address: SourceAddress, tmp_path: Path
 ) -> None:
-    with on_small_disk(tmp_path, "state", address) as (service, disk):
-        arn = service.task("full")
+    with on_small_disk(tmp_path, "state", address) as (service, arn, disk):
         service.run(arn)
         with filled(disk, 0):
             # The journal of the state has some pages left to write over.
@@ -107,8 +104,7 @@ def test_nothing_is_lost_while_the_state_cannot_be_written(
 def test_a_stop_while_the_state_cannot_be_written_comes_to_its_end(
     table: psycopg.Connection[Any], address: SourceAddress, tmp_path: Path
 ) -> None:
-    with on_small_disk(tmp_path, "state", address) as (service, disk):
-        arn = service.task("full")
+    with on_small_disk(tmp_path, "state", address) as (service, arn, disk):
         service.run(arn)
         service.client.stop_replication_task(ReplicationTaskArn=arn)
         with filled(disk, 0):
@@ -129,8 +125,7 @@ def test_a_stop_while_landing_is_full_writes_what_was_there(
     table: psycopg.Connection[Any], address: SourceAddress, tmp_path: Path
 ) -> None:
     """A new stream may begin behind it: a stop that comes before room does must wait for that a while."""
-    with on_small_disk(tmp_path, "buckets", address) as (service, disk):
-        arn = service.task("full")
+    with on_small_disk(tmp_path, "buckets", address) as (service, arn, disk):
         service.run(arn)
         with filled(disk, 0):
             table.execute(INSERT, [501, 1500])

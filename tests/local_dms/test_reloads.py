@@ -74,6 +74,42 @@ def test_a_stop_during_a_reload_loads_the_table_when_it_goes_on(
     limited.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
+def test_a_stop_while_a_reload_waits_for_its_snapshot_writes_what_is_there(
+    shared: Service, source: psycopg.Connection[Any], address: SourceAddress
+) -> None:
+    """A new stream may follow, and begins behind it."""
+    for table in ("t", "u"):
+        source.execute(f"create table app.{table} (id integer primary key, note text)".encode())
+    arn = shared.task("unread")
+    shared.run(arn)
+    with psycopg.connect(address.uri()) as other:
+        other.execute("insert into app.t values (1, 'open')")
+        shared.reload(arn, "t")
+        until(lambda: source.execute("select from pg_replication_slots where temporary").fetchone() is not None)
+        source.execute("insert into app.u values (1, 'while it waits')")
+        shared.stop(arn)
+        assert [row["note"] for row in shared.changes("unread", "u")] == ["while it waits"]
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_stop_during_the_first_load_writes_what_is_there(limited: Service, tables: psycopg.Connection[Any]) -> None:
+    arn = limited.task("early")
+    tables.execute("select pg_advisory_lock(%s)", [GATE])
+    limited.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
+    until(lambda: limited.state(arn, "slow") == "Full load")
+    tables.execute("update app.t set note = 'during the load' where id = 1")
+    limited.client.stop_replication_task(ReplicationTaskArn=arn)
+    tables.execute("select pg_advisory_unlock(%s)", [GATE])
+    limited.wait(arn, "replication_task_stopped")
+    assert [row["note"] for row in limited.changes("early", "t")] == ["during the load"]
+    limited.run(arn, "resume-processing")
+    limited.stop(arn)
+    for table in ("slow", "t"):
+        # The load is a later one, and begins after all changes that were written.
+        assert folded(limited.loads("early", table), []) == rows(tables, table)
+    limited.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
 def test_a_table_that_cannot_be_loaded_is_suspended_and_a_reload_resumes_it(
     limited: Service, tables: psycopg.Connection[Any]
 ) -> None:

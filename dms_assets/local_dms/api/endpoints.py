@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from dms_assets.dms.task_status import ACTIVE
 from dms_assets.local_dms.api.identity import new_arn, tags
 from dms_assets.local_dms.api.instances import Instances
 from dms_assets.local_dms.api.pages import existing, page
@@ -111,7 +112,7 @@ class Endpoints:
         return [t for t in self._store.all("task") if arn in {t["SourceEndpointArn"], t["TargetEndpointArn"]}]
 
     def _not_running(self, arn: str, verb: str) -> None:
-        running = [t for t in self._tasks(arn) if t["Status"] in {"starting", "running", "stopping"}]
+        running = [t for t in self._tasks(arn) if t["Status"] in ACTIVE]
         if running:
             names = ", ".join(task["ReplicationTaskIdentifier"] for task in running)
             raise invalid_state(f"Endpoint {arn} cannot be {verb} while tasks run with it: {names}. Stop them first.")

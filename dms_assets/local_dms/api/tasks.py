@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from dms_assets.dms.table_mappings import TableMappingError, parse_mappings
+from dms_assets.dms.task_status import ACTIVE, STOPPING
 from dms_assets.local_dms.api.endpoints import Endpoints
 from dms_assets.local_dms.api.identity import new_arn, tags
 from dms_assets.local_dms.api.instances import Instances
@@ -23,7 +24,6 @@ from dms_assets.model import failpoints
 from dms_assets.model.names import TableName
 
 KIND = "task"
-_ACTIVE = {"starting", "running", "stopping"}
 _MIGRATION_TYPES = {"full-load", "cdc", "full-load-and-cdc"}
 _START, _RESUME, _RELOAD = "start-replication", "resume-processing", "reload-target"
 _POSITIONS = ("CdcStartTime", "CdcStartPosition", "CdcStopPosition")
@@ -153,11 +153,18 @@ class Tasks:
 
     def modify(self, request: dict[str, Any]) -> dict[str, Any]:
         """ModifyReplicationTask: not while it runs."""
+        _no_positions(request)
+        with self._store.transaction():
+            document = self._modified(request)
+            self._put(document)
+        return {"ReplicationTask": {**self._public(document), "Status": "modifying"}}
+
+    def _modified(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The task with what is asked for. Raises ApiFault where DMS would not change it."""
         arn = request["ReplicationTaskArn"]
         document = self.get(arn)
-        if document["Status"] in _ACTIVE:
+        if document["Status"] in ACTIVE:
             raise invalid_state("Replication Task cannot be modified while it is running state")
-        _no_positions(request)
         instance = self._instances.get(document["ReplicationInstanceArn"])
         if "ReplicationTaskIdentifier" in request:
             document["ReplicationTaskIdentifier"] = request["ReplicationTaskIdentifier"].lower()
@@ -169,14 +176,13 @@ class Tasks:
             document["TableMappings"] = _mappings(request["TableMappings"])
         if "ReplicationTaskSettings" in request:
             document["ReplicationTaskSettings"] = _settings(request["ReplicationTaskSettings"], instance, arn)
-        self._put(document)
-        return {"ReplicationTask": {**self._public(document), "Status": "modifying"}}
+        return document
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         """DeleteReplicationTask: not while it runs. Its slot and publications go too, if the source can be reached."""
         arn = request["ReplicationTaskArn"]
         document = self.get(arn)
-        if document["Status"] in _ACTIVE:
+        if document["Status"] in ACTIVE:
             raise invalid_state(f"Replication task {arn} is {document['Status']}; stop it first.")
         shown = self._public(document)
         self._supervisor.forget(arn)
@@ -187,10 +193,19 @@ class Tasks:
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """StartReplicationTask, with DMS's rules on start types (dms.md 4.3)."""
-        arn, start = request["ReplicationTaskArn"], request["StartReplicationTaskType"]
-        document = self.get(arn)
+        arn = request["ReplicationTaskArn"]
         _no_positions(request)
-        if document["Status"] in _ACTIVE:
+        # Of two that ask at once, one is refused.
+        with self._store.transaction():
+            document = self._starting(arn, request["StartReplicationTaskType"])
+        failpoints.reach("local_dms.after_start_asked")
+        self._supervisor.run(arn)
+        return {"ReplicationTask": self._public(document)}
+
+    def _starting(self, arn: str, start: str) -> dict[str, Any]:
+        """The task, stored as one that starts. Raises ApiFault where DMS would not start it."""
+        document = self.get(arn)
+        if document["Status"] in ACTIVE:
             raise invalid_state(f"Replication task {arn} is currently {document['Status']}.")
         for side in ("SourceEndpointArn", "TargetEndpointArn"):
             if not self._endpoints.connection_successful(document[side], document["ReplicationInstanceArn"]):
@@ -206,27 +221,26 @@ class Tasks:
             "ReplicationTaskStartDate": moment,
             **dict.fromkeys(("StopDate", "StopReason", "LastFailureMessage")),
         }
-        with self._store.transaction():
-            if start != _RESUME:
-                changes |= {"FreshStartDate": moment, "FullLoadStartDate": None, "FullLoadFinishDate": None}
-                self._store.reset_statistics(arn, [])
-            document = self._store.update(arn, **changes)
-            kind = f"taskType: {document['MigrationType']}, startType: {start}"
-            self._event(document, "state change", f"Replication task has started with {kind}")
-        failpoints.reach("local_dms.after_start_asked")
-        self._supervisor.run(arn)
-        return {"ReplicationTask": {**self._public(document), "Status": "starting"}}
+        if start != _RESUME:
+            changes |= {"FreshStartDate": moment, "FullLoadStartDate": None, "FullLoadFinishDate": None}
+            self._store.reset_statistics(arn, [])
+        document = self._store.update(arn, **changes)
+        kind = f"taskType: {document['MigrationType']}, startType: {start}"
+        self._event(document, "state change", f"Replication task has started with {kind}")
+        return document
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """StopReplicationTask: what was read is written first."""
         arn = request["ReplicationTaskArn"]
-        document = self.get(arn)
-        if document["Status"] not in {"starting", "running"}:
-            raise invalid_state(f"Replication task {arn} is {document['Status']}, not running.")
-        document = self._store.update(arn, Status="stopping")
+        # One that ends by itself just then stays as it ended.
+        with self._store.transaction():
+            document = self.get(arn)
+            if document["Status"] not in ACTIVE - {STOPPING}:
+                raise invalid_state(f"Replication task {arn} is {document['Status']}, not running.")
+            document = self._store.update(arn, Status=STOPPING)
         failpoints.reach("local_dms.after_stop_asked")
         self._supervisor.stop(arn)
-        return {"ReplicationTask": {**self._public(document), "Status": "stopping"}}
+        return {"ReplicationTask": self._public(document)}
 
     def statistics(self, request: dict[str, Any]) -> dict[str, Any]:
         """DescribeTableStatistics."""

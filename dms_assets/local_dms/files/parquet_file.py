@@ -92,8 +92,11 @@ class ParquetFile:
     def discard(self) -> None:
         """Give the file up."""
         self._held = []
-        self._writer.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self._writer.close()
+        finally:
+            # On a full disk even the footer cannot be written, and the room is needed.
+            self.path.unlink(missing_ok=True)
 
 
 def large_columns(batch: pa.RecordBatch) -> frozenset[str]:
