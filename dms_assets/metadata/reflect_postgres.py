@@ -15,7 +15,8 @@ from dms_assets.model.source_spec import SourceSpec
 from dms_assets.model.table_metadata import ColumnMetadata, ForeignKey, TableMetadata
 
 _TABLES = """
-select c.oid, c.relname as name, c.relreplident = 'f' as full_images, obj_description(c.oid, 'pg_class') as comment
+select c.oid, c.relname as name, c.relreplident = 'f' as full_images, obj_description(c.oid, 'pg_class') as comment,
+       row_security_active(c.oid) as row_security
 from pg_catalog.pg_class c
 where c.relnamespace = (select oid from pg_catalog.pg_namespace where nspname = %(schema)s)
   and c.relkind in ('r', 'p') and c.relname = any(%(tables)s)
@@ -44,10 +45,15 @@ where c.conrelid = any(%(oids)s) and c.contype in ('p', 'f') order by c.conname
 
 @dataclass(frozen=True, slots=True)
 class Reflection:
-    """What was found: metadata per table, and the declared tables that the source does not have."""
+    """What was found: metadata per table, and the declared tables that the source does not have.
+
+    Of those in `hidden` row security may keep rows from the platform's user: a load is short of them, and so is a
+    comparison. Their changes are in the log.
+    """
 
     tables: dict[TableName, TableMetadata]
     missing: tuple[TableName, ...]
+    hidden: frozenset[TableName] = frozenset()
 
 
 class _Types:
@@ -81,8 +87,7 @@ def reflect(connection: psycopg.Connection[Any], schema: str, tables: Sequence[s
     """Reflect `tables` of `schema`.
 
     Generated columns are left out: logical replication does not carry them, and a load must have the same columns
-    as a change. A table without SELECT privilege or with row security is the preflight's business, not this one's.
-    Raises psycopg.Error.
+    as a change. A table without SELECT privilege is the preflight's business, not this one's. Raises psycopg.Error.
     """
     with connection.transaction(), connection.cursor(row_factory=namedtuple_row) as cursor:
 
@@ -102,7 +107,11 @@ def reflect(connection: psycopg.Connection[Any], schema: str, tables: Sequence[s
         reflected = [types.column(row) for row in columns if row.attrelid == relation.oid]
         found[name] = _table(name, relation, reflected, own)
     names = [TableName(schema, table) for table in tables]
-    return Reflection({name: found[name] for name in names if name in found}, tuple(n for n in names if n not in found))
+    return Reflection(
+        {name: found[name] for name in names if name in found},
+        tuple(name for name in names if name not in found),
+        frozenset(TableName(schema, relation.name) for relation in relations if relation.row_security),
+    )
 
 
 def _table(name: TableName, relation: Any, columns: list[ColumnMetadata], constraints: list[Any]) -> TableMetadata:

@@ -28,6 +28,22 @@ from typed t join pg_catalog.pg_type b on b.oid = t.type where b.typtype <> 'd'
 """
 
 
+_HIDDEN = """
+select row_security_active(c.oid) from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = %s and c.relname = %s
+"""
+
+
+class HiddenRowsError(PermissionError):
+    """Row security may keep rows of a table from the user that reads it."""
+
+    def __init__(self, name: TableName) -> None:
+        super().__init__(
+            f"row security hides rows of {name} from the platform's user, so that nothing can be compared; on the "
+            "source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload the table: its load was short of them"
+        )
+
+
 class SourceChangedError(LookupError):
     """The source has not the tables or columns that the metadata says."""
 
@@ -64,3 +80,10 @@ def postgres_columns(
             PostgresColumn(column.name, *found[table.name, column.name], column.type) for column in table.columns
         ]
     return result
+
+
+def check_all_rows_shown(connection: psycopg.Connection[Any], name: TableName) -> None:
+    """Raises HiddenRowsError if the user of the connection may not see every row of a table, which has to be there."""
+    row = connection.execute(_HIDDEN, [name.schema, name.table]).fetchone()
+    if row is not None and row[0]:
+        raise HiddenRowsError(name)

@@ -23,6 +23,7 @@ from dms_assets.installation import Installation
 from dms_assets.lake.folder_store import FolderStore
 from dms_assets.lake.object_store import ObjectMeta, PreconditionFailedError
 from dms_assets.lake.task_memory import PollStore, StreamStore
+from dms_assets.metadata.reflect_postgres import reflect
 from dms_assets.metadata.source_connection import SourceUnreachableError
 from dms_assets.model.landed_file import cdc_file_name
 from dms_assets.model.names import Layer, TableName, quote
@@ -336,6 +337,33 @@ def test_a_table_that_the_source_has_otherwise_stops_no_other(bench: Bench, big_
     assert not person.compared
     assert person.reason is not None
     assert "no column name" in person.reason
+
+
+def test_a_table_whose_rows_are_hidden_from_the_platform_is_not_called_equal(bench: Bench) -> None:
+    """Load and comparison are made by one user: both would be short of the same rows."""
+    for statement in (
+        "drop role if exists reader",
+        "create role reader login password 'of the reader'",
+        "grant usage on schema app to reader",
+        "grant select on app.person to reader",
+    ):
+        bench.source(statement)
+    reader = replace(bench.server.connection_info, username="reader", password="of the reader")
+    write_secret(bench.installation.environment.secret_path("shop/dms"), reader)
+    with bench.installation.source_connection(bench.spec) as connection:
+        assert reflect(connection, "app", ["person"]).hidden == frozenset()
+    assert bench.reconcile().result.equal
+    bench.source("create policy part on app.person using (id < 10)")
+    bench.source("alter table app.person enable row level security")
+    with bench.installation.source_connection(bench.spec) as connection:
+        assert connection.execute("select count(*) from app.person").fetchone() == (9,)
+        assert reflect(connection, "app", ["person"]).hidden == {PERSON.name}
+    result = bench.reconcile().result
+    assert not result.compared
+    assert result.reason is not None
+    assert "row security hides rows" in result.reason
+    bench.source("drop schema app cascade")
+    bench.source("drop role reader")
 
 
 def test_history_keeps_the_newest_results(bench: Bench) -> None:

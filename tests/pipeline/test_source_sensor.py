@@ -66,6 +66,23 @@ def test_a_table_that_is_not_there_is_reported_once() -> None:
     assert [type(event) for event in events] == [dg.AssetCheckEvaluation]
 
 
+def test_a_table_whose_rows_get_hidden_is_reported_and_again_when_they_are_shown() -> None:
+    found = metadata("id")
+    stored = wanted = {T: found.version}
+    due = reports_due({T: found}, stored, wanted, {}, NOW)
+    hidden = reports_due({T: found}, stored, wanted, due, NOW, hidden={T})
+    assert hidden[T].times == 1
+    assert not reports_due({T: found}, stored, wanted, hidden, NOW + timedelta(days=1), hidden={T})
+    (result, *_) = _events(spec(), Reflection({T: found}, (), frozenset({T})), hidden)
+    assert isinstance(result, dg.AssetCheckEvaluation)
+    assert not result.passed
+    assert "BYPASSRLS" in str(result.metadata["remedy"].value)
+    shown = reports_due({T: found}, stored, wanted, hidden, NOW)
+    (result, *_) = _events(spec(), Reflection({T: found}, ()), shown)
+    assert isinstance(result, dg.AssetCheckEvaluation)
+    assert result.passed
+
+
 def test_an_exclusion_declared_later_is_a_new_version_to_store() -> None:
     found = metadata("id", "n")
     before, after = _wanted(spec(), found), _wanted(spec(exclude_columns=["n"]), found)

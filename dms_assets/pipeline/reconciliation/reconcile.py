@@ -29,7 +29,12 @@ from dms_assets.reconcile.at_instant import big_tables
 from dms_assets.reconcile.comparable_text import NoComparisonError, source_text
 from dms_assets.reconcile.compare import WarehouseNotReadableError, open_warehouse
 from dms_assets.reconcile.digests import Digests, source_digests
-from dms_assets.reconcile.postgres_columns import SourceChangedError, postgres_columns
+from dms_assets.reconcile.postgres_columns import (
+    HiddenRowsError,
+    SourceChangedError,
+    check_all_rows_shown,
+    postgres_columns,
+)
 from dms_assets.reconcile.result import ReconciliationResult
 from dms_assets.reconcile.source_state import SourceSnapshot, SourceState, read_source, source_snapshot
 
@@ -165,11 +170,12 @@ class Reconciler:
 
 
 def _is_readable(snapshot: SourceSnapshot, work: TableWork) -> bool:
-    """Whether the source has the table as its metadata says; if not, it is given up, and the others go on."""
+    """Whether the source has the table as its metadata says, and shows it; if not, it is given up, others go on."""
     try:
         for column in postgres_columns(snapshot.connection, [work.table])[work.table.name]:
             source_text(column)
-    except (SourceChangedError, NoComparisonError) as error:
+        check_all_rows_shown(snapshot.connection, work.table.name)
+    except (SourceChangedError, NoComparisonError, HiddenRowsError) as error:
         work.give_up(snapshot.at, str(error))
         return False
     return True

@@ -18,23 +18,35 @@ from dms_assets.pipeline.sensors.pending_work import pause
 from dms_assets.pipeline.table_metadata import column_schema
 
 PRESENT_CHECK = "present"
+_HIDDEN = ", rows hidden"
+_ABOUT = "The declared table is in the source, and shows the platform's user all its rows."
 CURSOR_FORMAT = 1
 
 
-def present_result(spec: SourceSpec, name: TableName, *, present: bool) -> dict[str, Any]:
+def present_result(spec: SourceSpec, name: TableName, reflection: Reflection) -> dict[str, Any]:
     """What the check `present` says of a table, for an evaluation or a result."""
-    remedy = f"no table {name} in the source; correct defs.yaml, create the table, or grant SELECT on it"
+    remedy = None
+    if name not in reflection.tables:
+        remedy = f"no table {name} in the source; correct defs.yaml, create the table, or grant SELECT on it"
+    elif name in reflection.hidden:
+        remedy = (
+            f"row security hides rows of {name} from the platform's user: a load is short of them, and so is what "
+            "it is compared with; on the source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload the table"
+        )
     return {
         "asset_key": table_key(spec.name, Layer.SOURCE, name),
         "check_name": PRESENT_CHECK,
-        "passed": present,
-        "metadata": {} if present else {"remedy": remedy},
+        "passed": remedy is None,
+        "metadata": {} if remedy is None else {"remedy": remedy},
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The last report of a table: of which version of its catalogue entry ('' for none), when, and how often."""
+    """The last report of a table: of which state of its catalogue entry, when, and how often.
+
+    `version` is that of its metadata, '' for none, and more where row security hides rows.
+    """
 
     version: str
     at: datetime
@@ -47,17 +59,19 @@ def reports_due(
     wanted: Mapping[TableName, str],
     before: Mapping[TableName, Reported],
     now: datetime,
+    *,
+    hidden: Collection[TableName] = (),
 ) -> dict[TableName, Reported]:
     """The tables to report now, with what to remember of it. Pure.
 
-    `found` is what the source has of the tables in `wanted`; `wanted` is the version that is to be stored of each (''
-    for a table that is not there) and `stored` the one that is. A table whose entry changed is reported at once; one
-    that was reported and is still not stored is reported again, with growing pauses: the run that was to store it
-    failed.
+    `found` is what the source has of the tables in `wanted`, and hides rows of those in `hidden`; `wanted` is the
+    version that is to be stored of each ('' for a table that is not there) and `stored` the one that is. A table whose
+    entry changed is reported at once; one that was reported and is still not stored is reported again, with growing
+    pauses: the run that was to store it failed.
     """
     due = {}
     for name, version in wanted.items():
-        seen = found[name].version if name in found else ""
+        seen = (found[name].version if name in found else "") + (_HIDDEN if name in hidden else "")
         last = before.get(name)
         if last is None or last.version != seen:
             due[name] = Reported(seen, now, 1)
@@ -83,7 +97,7 @@ def _events(
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     for name in due:
         metadata = reflection.tables.get(name)
-        yield dg.AssetCheckEvaluation(**present_result(spec, name, present=metadata is not None))
+        yield dg.AssetCheckEvaluation(**present_result(spec, name, reflection))
         if metadata is not None:
             yield dg.AssetMaterialization(
                 table_key(spec.name, Layer.SOURCE, name),
@@ -130,7 +144,7 @@ def build_source_sensor(spec: SourceSpec) -> dg.SensorDefinition:
         stored = {name: metadata.version for name, metadata in installation.known_metadata(spec).items()}
         wanted = {name: _wanted(spec, found.get(name)) for name in spec.table_names}
         reported = _read_cursor(context.cursor)
-        due = reports_due(found, stored, wanted, reported, datetime.now(UTC))
+        due = reports_due(found, stored, wanted, reported, datetime.now(UTC), hidden=reflection.hidden)
         if not due:
             return dg.SkipReason("no table of the source changed its shape")
         kept = {name: item for name, item in reported.items() if name in wanted}
@@ -144,15 +158,12 @@ def build_present_checks(spec: SourceSpec, specs: list[dg.AssetSpec]) -> dg.Asse
 
     @dg.multi_asset_check(
         name=f"{spec.name}_tables_present",
-        specs=[
-            dg.AssetCheckSpec(PRESENT_CHECK, asset=asset.key, description="The declared table is in the source.")
-            for asset in specs
-        ],
+        specs=[dg.AssetCheckSpec(PRESENT_CHECK, asset=asset.key, description=_ABOUT) for asset in specs],
     )
     def present(installation: dg.ResourceParam[Installation]) -> Any:
         with installation.source_connection(spec) as connection:
             reflection = reflect(connection, spec.database_schema, [name.table for name in spec.table_names])
         for name in spec.table_names:
-            yield dg.AssetCheckResult(**present_result(spec, name, present=name in reflection.tables))
+            yield dg.AssetCheckResult(**present_result(spec, name, reflection))
 
     return present
