@@ -10,7 +10,11 @@ from __future__ import annotations
 import duckdb
 
 from dms_assets.curation.source_views import PLATFORM_SCHEMA
+from dms_assets.model.document_format import check_format
 from dms_assets.model.names import quote
+
+FORMAT = 1
+"""Of the warehouse: its schemas, and the relations that the platform itself keeps there."""
 
 _RELATION = f"{quote(PLATFORM_SCHEMA)}.{quote('latest_build')}"
 
@@ -26,11 +30,16 @@ class BuildOvertakenError(RuntimeError):
 
 
 def begin_build(connection: duckdb.DuckDBPyConnection) -> int:
-    """The next number, which is the latest from now on."""
+    """The next number, which is the latest from now on.
+
+    Raises DocumentFormatError for a warehouse that a newer release built, and leaves it as it is.
+    """
     connection.execute(f"create schema if not exists {quote(PLATFORM_SCHEMA)}")
-    connection.execute(f"create table if not exists {_RELATION} (number bigint)")
-    connection.execute(f"insert into {_RELATION} select 0 where not exists (from {_RELATION})")
-    connection.execute(f"update {_RELATION} set number = number + 1")
+    connection.execute(f"create table if not exists {_RELATION} (number bigint, format bigint)")
+    connection.execute(f"insert into {_RELATION} select 0, {FORMAT} where not exists (from {_RELATION})")
+    ((found,),) = connection.execute(f"select format from {_RELATION}").fetchall()
+    check_format(found, FORMAT, "the warehouse")
+    connection.execute(f"update {_RELATION} set number = number + 1, format = {FORMAT}")
     return _latest(connection)
 
 

@@ -32,7 +32,8 @@ class WarehouseStep:
     """One run's work on the warehouse file, which is the latest build of it from here on.
 
     Binding, confirming and publishing raise BuildOvertakenError if another one has begun since. Raises
-    WarehouseBusyError, here and there, if another process has the file open.
+    WarehouseBusyError, here and there, if another process has the file open, and DocumentFormatError if a newer release
+    built it.
     """
 
     def __init__(self, installation: Installation, sources: Sequence[SourceSpec]) -> None:
