@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,26 @@ def dev(home: Path, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Processes that begin here know Ctrl-C. Of a suite that a shell put into the background they would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_starting_stops_what_had_started(tmp_path: Path) -> None:
     home, log = tmp_path / "home", tmp_path / "log"
     process = dev(home, log)
-    until(lambda: "Local DMS ..." in log.read_text(), 60)
-    assert find_leftovers(home)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    try:
+        until(lambda: "Local DMS ..." in log.read_text(), 60)
+        assert find_leftovers(home)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.terminate()
+        process.wait(60)
     told = log.read_text()
     assert told.index("PostgreSQL is stopped") < told.index("Everything is stopped.")
     assert find_leftovers(home) == []
