@@ -60,6 +60,10 @@ def main() -> None:
     # A supervisor's SIGTERM and a closed terminal must stop what a command started, as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Behind a shell's `&` Ctrl-C is not for us. But what we start must not inherit that: processes of Dagster treat
+        # a SIGTERM as they treat Ctrl-C, and could not be stopped.
+        signal.signal(signal.SIGINT, lambda *_: None)
     try:
         cli(standalone_mode=True)
     except (OSError, BotoCoreError, ClientError) as error:

@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-_PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?==(\S+)")
+_PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[\w, -]+\])?==(\S+)")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 _USES = re.compile(r"^\s*-?\s*uses:\s*(\S+)", re.MULTILINE)
 _COMMIT = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")

@@ -31,6 +31,8 @@ def test_a_loose_requirement_is_found(line: str) -> None:
 
 def test_a_lock_that_is_behind_is_found() -> None:
     assert not_locked(PROJECT, HASHED, None) == []
+    with_extras = HASHED.replace("a==", "a[one, two]==")
+    assert not_pinned(with_extras) == not_locked(PROJECT, with_extras, None) == []
     assert not_locked(PROJECT, HASHED, "dev") == ["b"]
     assert not_locked(PROJECT, HASHED.replace("1.0", "2.0"), None) == ["a>=1,<2"]
 

@@ -60,5 +60,8 @@ def test_down_stops_the_holder_of_the_lock(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert bring_down(tmp_path, timeout_s=20)
+        try:
+            assert bring_down(tmp_path, timeout_s=20)
+        finally:
+            process.kill()
     take(tmp_path).close()
