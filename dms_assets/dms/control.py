@@ -42,7 +42,7 @@ def start_afresh(client: DatabaseMigrationServiceClient, identifier: str) -> Non
     """Begin a new stream with a load of every table; a running task is stopped first, which writes what it holds.
 
     What changed between the old stream's end and the new load is only in the load. Raises TaskNotFoundError, or
-    TaskStateError for a task that was never started, or does not start.
+    TaskStateError for a task that was never started, or does not start, or fails while it stops.
     """
     stop(client, identifier)
     task = find_task(client, identifier)
@@ -60,21 +60,25 @@ def _start_as(client: DatabaseMigrationServiceClient, task: TaskState, kind: str
             Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
         )
     except WaiterError as error:
-        raise _not_started(client, task.identifier) from error
+        raise _not(client, task.identifier, "start") from error
 
 
-def _not_started(client: DatabaseMigrationServiceClient, identifier: str) -> TaskStateError:
+def _not(client: DatabaseMigrationServiceClient, identifier: str, done: str) -> TaskStateError:
+    """Why a task did not `start` or `stop`."""
     task = find_task(client, identifier)
     if task is None:
-        return TaskStateError(f"task '{identifier}' was deleted while it was started; provision it again")
+        return TaskStateError(f"task '{identifier}' was deleted meanwhile; provision it again")
     reason = task.failure or task.stop_reason or "DMS gives no reason yet"
     return TaskStateError(
-        f"task '{identifier}' did not start, it is {task.status}: {reason}. Remove the cause, then start it again"
+        f"task '{identifier}' did not {done}, it is {task.status}: {reason}. Remove the cause, then start it again"
     )
 
 
 def stop(client: DatabaseMigrationServiceClient, identifier: str) -> None:
-    """Stop a task and wait until what it holds is written. Raises TaskNotFoundError."""
+    """Stop a task and wait until what it holds is written.
+
+    Raises TaskNotFoundError, or TaskStateError for one that fails meanwhile: it may hold changes that are not written.
+    """
     task = find_task(client, identifier)
     if task is None:
         raise TaskNotFoundError(identifier)
@@ -82,9 +86,12 @@ def stop(client: DatabaseMigrationServiceClient, identifier: str) -> None:
         return
     if task.status != "stopping":
         client.stop_replication_task(ReplicationTaskArn=task.arn)
-    client.get_waiter("replication_task_stopped").wait(
-        Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
-    )
+    try:
+        client.get_waiter("replication_task_stopped").wait(
+            Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
+        )
+    except WaiterError as error:
+        raise _not(client, identifier, "stop") from error
 
 
 def reload_tables(client: DatabaseMigrationServiceClient, identifier: str, tables: list[TableName]) -> None:

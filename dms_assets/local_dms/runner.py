@@ -24,7 +24,14 @@ from dms_assets.local_dms.gaps import GapError
 from dms_assets.local_dms.loading import load_initially, load_without_stream
 from dms_assets.local_dms.postgres.catalog import money_digits
 from dms_assets.local_dms.postgres.publication import create_publications, published
-from dms_assets.local_dms.postgres.slot import advance_slot, drop_slot, exporting_slot, identify, slot_name
+from dms_assets.local_dms.postgres.slot import (
+    advance_slot,
+    await_flush,
+    drop_slot,
+    exporting_slot,
+    identify,
+    slot_name,
+)
 from dms_assets.local_dms.reload import Reloads
 from dms_assets.local_dms.room import room_awaited
 from dms_assets.local_dms.selection import follow_selection
@@ -155,20 +162,23 @@ class TaskRunner:
             except TaskStoppedError:
                 return _STOPPED
             except RecoverableError as error:
+                if self._closing:
+                    return _STOPPED
+                if self.stop_requested.is_set():
+                    gives_up = gives_up or time.monotonic() + _LAST_ATTEMPTS_S
+                    if time.monotonic() > gives_up:
+                        # Not as other stops: whoever begins a new stream now loses what was not read of this one.
+                        raise TaskError(
+                            f"{error}; stopped after {_LAST_ATTEMPTS_S:g} s without having written all changes that "
+                            "were there: resume it for them, before anything else"
+                        ) from error
+                    time.sleep(_FIRST_RETRY_S)
+                    continue
                 if time.monotonic() - began > context.settings.retry_interval_s:
                     retries, pause = 0, _FIRST_RETRY_S
                 retries += 1
                 if 0 <= context.settings.retries < retries:
                     raise TaskError(f"{error} (given up after {retries - 1} retries, RecoverableErrorCount)") from error
-                if self.stop_requested.is_set():
-                    gives_up = gives_up or time.monotonic() + _LAST_ATTEMPTS_S
-                    if self._closing:
-                        return _STOPPED
-                    if time.monotonic() > gives_up:
-                        self._tell(context, f"{error}; stopped before what was there was written: resume it for that")
-                        return _STOPPED
-                    time.sleep(_FIRST_RETRY_S)
-                    continue
                 self._tell(context, f"{error}; trying again in {pause:g} s")
                 self.stop_requested.wait(pause)
                 pause = min(pause * 2, context.settings.retry_interval_s, context.settings.retry_max_s)
@@ -262,6 +272,7 @@ class TaskRunner:
             self._tell_running()
             with TableWatch(context, changes.suspend) as watch, Reloads(context, changes) as reloads:
                 self._cycles(context, changes, reloads, watch)
+            await_flush(connection)
             changes.catch_up()
         return _STOPPED
 

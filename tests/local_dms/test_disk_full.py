@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from dms_assets.dms import control
 from dms_assets.local_dms.postgres.source import SourceAddress
 from tests.local_dms.service import Service, folded, until
 from tests.local_dms.source_tables import rows
@@ -135,3 +136,21 @@ def test_a_stop_while_landing_is_full_writes_what_was_there(
             assert service.describe(arn)["Status"] == "stopping"
         service.wait(arn, "replication_task_stopped")
         assert all_there(service, table)
+
+
+def test_a_stop_that_cannot_write_what_was_there_fails_and_a_resume_brings_it(
+    table: psycopg.Connection[Any], address: SourceAddress, tmp_path: Path
+) -> None:
+    """As any other stop it would say that all is written, and a new stream would begin behind it."""
+    with on_small_disk(tmp_path, "buckets", address) as (service, arn, disk):
+        service.run(arn)
+        with filled(disk, 0):
+            table.execute(INSERT, [501, 1500])
+            until(lambda: said(service))
+            with pytest.raises(control.TaskStateError, match="without having written all changes"):
+                control.stop(service.client, "full")
+            assert service.describe(arn)["Status"] == "failed"
+            assert not all_there(service, table)
+        service.run(arn, "resume-processing")
+        until(lambda: all_there(service, table))
+        service.stop(arn)

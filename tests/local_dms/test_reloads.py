@@ -92,6 +92,20 @@ def test_a_stop_while_a_reload_waits_for_its_snapshot_writes_what_is_there(
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
 
 
+def test_a_stop_writes_commits_that_did_not_wait_for_the_disk(shared: Service, source: psycopg.Connection[Any]) -> None:
+    source.execute("create table app.t (id integer primary key)")
+    arn = shared.task("async")
+    shared.run(arn)
+    source.execute("set synchronous_commit = off")
+    for number in range(5):
+        source.execute("insert into app.t values (%s)", [number])
+        shared.stop(arn)
+        assert [row["id"] for row in shared.changes("async", "t")] == list(range(number + 1))
+        shared.run(arn, "resume-processing")
+    shared.stop(arn)
+    shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
 def test_a_stop_during_the_first_load_writes_what_is_there(limited: Service, tables: psycopg.Connection[Any]) -> None:
     arn = limited.task("early")
     tables.execute("select pg_advisory_lock(%s)", [GATE])

@@ -142,6 +142,18 @@ def flushed_lsn(connection: psycopg.Connection[Any]) -> int:
     return int(row[0]) if row else 0
 
 
+def await_flush(connection: psycopg.Connection[Any]) -> None:
+    """Wait until what is committed now is in the log on disk, which is all that can be read.
+
+    Sessions with `synchronous_commit = off` do not wait for it: their commits are seen up to three times
+    `wal_writer_delay` earlier (PostgreSQL: https://www.postgresql.org/docs/current/wal-async-commit.html).
+    """
+    row = connection.execute("select (pg_current_wal_insert_lsn() - '0/0')::text").fetchone()
+    written, deadline = int(row[0]) if row else 0, time.monotonic() + _SETTLE_S
+    while flushed_lsn(connection) < written and time.monotonic() < deadline:
+        time.sleep(_POLL_S / 10)
+
+
 def settled_lsn(connection: psycopg.Connection[Any]) -> int:
     """How far the source's log is on disk, at the end of a record.
 
