@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -32,6 +33,10 @@ def main(
         serve(state, buckets, port, secrets=secrets, s3_endpoint=s3_endpoint, ready_file=ready_file)
     except (StateInUseError, DocumentFormatError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    except sqlite3.OperationalError as error:
+        raise click.ClickException(
+            f"the state in {state} cannot be read or written ({error}); make room on its disk, and start again"
+        ) from error
 
 
 if __name__ == "__main__":

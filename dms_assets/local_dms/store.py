@@ -110,7 +110,9 @@ class Store:
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = full")
         self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"pragma user_version = {FORMAT}")
+        if found != FORMAT:
+            # Written only where it is not there: a start must not need room on its disk.
+            self._connection.execute(f"pragma user_version = {FORMAT}")
 
     def close(self) -> None:
         """Close the file."""

@@ -44,17 +44,20 @@ class Supervisor:
             if earlier is not None:
                 earlier.join(_STOP_WAIT_S)
             runner = TaskRunner(partial(self._context, arn), arn, self._store)
-            self._runners[arn] = runner
             if self._store.get(arn)["Status"] == STOPPING:
                 runner.stop()
             runner.start()
+            self._runners[arn] = runner
 
     def stop(self, arn: str) -> None:
-        """Ask a task to stop, which is stored as `stopping`: one that is about to run reads that."""
+        """Ask a task to stop, which is stored as `stopping`: one that is about to run reads that.
+
+        One that has ended since, and was started again, runs on.
+        """
         with self._lock:
             runner = self._runners.get(arn)
-        if runner is not None:
-            runner.stop()
+            if runner is not None and self._store.get(arn)["Status"] == STOPPING:
+                runner.stop()
 
     def wake(self, arn: str) -> None:
         """Tell a task that something was asked of it."""

@@ -11,6 +11,9 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from dms_assets.local_dms.postgres.publication import publication_names
+from dms_assets.local_dms.postgres.slot import slot_name
+from dms_assets.local_dms.postgres.source import SourceAddress
 from tests.local_dms.service import WAIT, Service, mappings, until
 
 pytestmark = pytest.mark.postgres
@@ -95,6 +98,27 @@ def test_of_several_that_start_or_stop_a_task_at_once_one_does(shared: Service, 
             assert answers == ["InvalidResourceStateFault"] * 3 + ["done"]
             shared.wait(arn, "replication_task_stopped")
     shared.client.delete_replication_task(ReplicationTaskArn=arn)
+
+
+def test_a_task_that_is_being_deleted_cannot_be_started(
+    shared: Service, table: psycopg.Connection[Any], address: SourceAddress
+) -> None:
+    """Its slot would come back after it was removed, and hold the source's log for nobody."""
+    arn = shared.task("leaving")
+    shared.run(arn)
+    shared.stop(arn)
+    (publication, *_) = publication_names(slot_name(arn))
+    with psycopg.connect(address.uri()) as other, ThreadPoolExecutor(1) as pool:
+        other.execute(f"alter publication {publication} set (publish = 'insert')".encode())
+        deleted = pool.submit(shared.client.delete_replication_task, ReplicationTaskArn=arn)
+        until(lambda: table.execute("select from pg_locks where not granted").fetchone() is not None)
+        for start in ("resume-processing", "reload-target"):
+            with pytest.raises(ClientError, match="is being deleted"):
+                shared.client.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType=start)
+        assert not deleted.done()
+        other.rollback()
+        deleted.result()
+    assert table.execute("select from pg_replication_slots").fetchall() == []
 
 
 def test_a_start_needs_tested_connections(shared: Service, table: psycopg.Connection[Any]) -> None:

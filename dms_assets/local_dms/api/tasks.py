@@ -53,6 +53,8 @@ class Tasks:
         self._instances = instances
         self._endpoints = endpoints
         self._supervisor = supervisor
+        self._deleting: set[str] = set()
+        """Tasks that nobody may start: what they have on the source is being removed, which takes its time."""
 
     def handlers(self) -> dict[str, Handler]:
         """Operations by name."""
@@ -181,15 +183,25 @@ class Tasks:
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         """DeleteReplicationTask: not while it runs. Its slot and publications go too, if the source can be reached."""
         arn = request["ReplicationTaskArn"]
-        document = self.get(arn)
-        if document["Status"] in ACTIVE:
-            raise invalid_state(f"Replication task {arn} is {document['Status']}; stop it first.")
-        shown = self._public(document)
-        self._supervisor.forget(arn)
-        failpoints.reach("local_dms.after_forgetting")
-        self._store.delete(arn)
-        self._event(document, "deletion", "The replication task has been deleted.")
+        with self._store.transaction():
+            document = self.get(arn)
+            if document["Status"] in ACTIVE:
+                raise invalid_state(f"Replication task {arn} is {document['Status']}; stop it first.")
+            self._not_deleting(arn)
+            self._deleting.add(arn)
+        try:
+            shown = self._public(document)
+            self._supervisor.forget(arn)
+            failpoints.reach("local_dms.after_forgetting")
+            self._store.delete(arn)
+            self._event(document, "deletion", "The replication task has been deleted.")
+        finally:
+            self._deleting.discard(arn)
         return {"ReplicationTask": {**shown, "Status": "deleting"}}
+
+    def _not_deleting(self, arn: str) -> None:
+        if arn in self._deleting:
+            raise invalid_state(f"Replication task {arn} is being deleted.")
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """StartReplicationTask, with DMS's rules on start types (dms.md 4.3)."""
@@ -207,6 +219,7 @@ class Tasks:
         document = self.get(arn)
         if document["Status"] in ACTIVE:
             raise invalid_state(f"Replication task {arn} is currently {document['Status']}.")
+        self._not_deleting(arn)
         for side in ("SourceEndpointArn", "TargetEndpointArn"):
             if not self._endpoints.connection_successful(document[side], document["ReplicationInstanceArn"]):
                 raise invalid_state(
