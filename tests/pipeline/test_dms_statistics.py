@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from dms_assets.environment import Environment
+from dms_assets.installation import Installation
 from dms_assets.lake.change_counts import ChangeCounts, count_changes
 from dms_assets.lake.folder_store import FolderStore
+from dms_assets.metadata.version_store import DamagedVersionError
 from dms_assets.model.names import TableName
 from dms_assets.model.task_state import TABLE_COMPLETED, TableState
 from dms_assets.pipeline.checks.dms_statistics import Counters, Looks, LooksStore, SetAside, compare_counts
-from dms_assets.pipeline.checks.dms_statistics_checks import LOOK_EVERY, next_look
+from dms_assets.pipeline.checks.dms_statistics_checks import LOOK_EVERY, copies_recognised, next_look
 from tests.lake.conftest import worker, world
-from tests.lake.world import World, cdc_table, load_table, rows, source_spec
+from tests.lake.world import NO_KEY, PERSON, World, cdc_table, load_table, rows, source_spec
 
 __all__ = ["worker", "world"]
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -53,6 +56,23 @@ def test_rows_and_counters(
     assert verdict.passed is (told is None)
     assert (told or "they agree") in verdict.found
     assert bool(verdict.remedy) is not verdict.passed
+
+
+def test_copies_are_recognised_of_a_table_that_always_had_a_key(tmp_path: Path) -> None:
+    """Rows from before the key are told apart by their place in a file; a copy of one is a change more."""
+    installation, spec = Installation(Environment(home=tmp_path)), source_spec()
+    store = installation.versions(spec.name)
+    assert not copies_recognised(installation, spec, PERSON.name)
+    store.record(PERSON, NOW)
+    assert copies_recognised(installation, spec, PERSON.name)
+    for metadata in (NO_KEY, replace(NO_KEY, key=(NO_KEY.columns[0].name,))):
+        store.record(metadata, NOW)
+        assert not copies_recognised(installation, spec, NO_KEY.name)
+    (version,) = (tmp_path / "state" / "metadata" / spec.name / str(PERSON.name)).glob("*.json")
+    version.write_bytes(version.read_bytes()[:-9])
+    with pytest.raises(DamagedVersionError):
+        store.current(PERSON.name)
+    assert not copies_recognised(installation, spec, PERSON.name), "the tables beside it are judged all the same"
 
 
 def test_where_positions_do_not_tell_changes_apart_a_surplus_may_be_copies() -> None:

@@ -13,6 +13,7 @@ from dms_assets.lake.change_counts import ChangeCounts, count_changes
 from dms_assets.lake.pinned_snapshot import pinned_snapshot, validated_identifier
 from dms_assets.lake.quarantine import EntryState, Quarantine
 from dms_assets.lake.task_memory import StreamStore
+from dms_assets.metadata.version_store import DamagedVersionError
 from dms_assets.model.landed_file import FileKind
 from dms_assets.model.load import Load
 from dms_assets.model.names import Layer, TableName
@@ -70,10 +71,17 @@ def _set_aside(installation: Installation, spec: SourceSpec, name: TableName) ->
     return SetAside(rows, unknown)
 
 
-def _copies_recognised(installation: Installation, spec: SourceSpec, name: TableName) -> bool:
-    """Whether a change delivered again counts once: of a table without a key every row is its own."""
-    version = installation.versions(spec.name).current(name)
-    return spec.dms.unique_positions and version is not None and bool(version.metadata.key)
+def copies_recognised(installation: Installation, spec: SourceSpec, name: TableName) -> bool:
+    """Whether a change delivered again counts once: of a table without a key every row is its own.
+
+    Rows from before it got its key stay what they are.
+    """
+    try:
+        versions = installation.versions(spec.name).history(name)
+    except DamagedVersionError:
+        # Told by who needs the metadata; here it must not keep other tables from being judged.
+        return False
+    return spec.dms.unique_positions and bool(versions) and all(version.metadata.key for version in versions)
 
 
 def _newest_load(loads: tuple[Load, ...], stream: int, state: TableState) -> Load | None:
@@ -133,7 +141,7 @@ def _look(
                 looks.counted,
                 Counters.of(state),
                 aside=_set_aside(installation, spec, name),
-                copies_recognised=_copies_recognised(installation, spec, name),
+                copies_recognised=copies_recognised(installation, spec, name),
                 load_is_in=looks.load_is_in,
             )
             yield name, verdict
@@ -212,7 +220,7 @@ def build_statistics_checks(spec: SourceSpec) -> dg.AssetChecksDefinition:
                 counted,
                 Counters.of(poll_task(dms, spec.name).tables[name]),
                 aside=_set_aside(installation, spec, name),
-                copies_recognised=_copies_recognised(installation, spec, name),
+                copies_recognised=copies_recognised(installation, spec, name),
                 load_is_in=load_is_in,
             )
             yield dg.AssetCheckResult(**_facts(spec, name, verdict))
