@@ -361,7 +361,7 @@ def test_a_table_whose_rows_are_hidden_from_the_platform_is_not_called_equal(ben
     result = bench.reconcile().result
     assert not result.compared
     assert result.reason is not None
-    assert "row security hides rows" in result.reason
+    assert "row security may hide rows" in result.reason
     bench.source("drop schema app cascade")
     bench.source("drop role reader")
 

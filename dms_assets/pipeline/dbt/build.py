@@ -73,6 +73,7 @@ def build_models(
     results = []
     for part, full_refresh in ((again, True), ([model for model in chosen if model not in again], False)):
         if part:
+            step.check_latest()
             results.append(build(target, sorted(model.name for model in part), full_refresh=full_refresh))
             reach("build.between_calls")
     done = {node.unique_id for result in results for node in result.nodes if node.status == "success"}

@@ -119,6 +119,11 @@ class WarehouseStep:
         create_source_views(connection, source, version.metadata, pinned, at=at)
         return pinned
 
+    def check_latest(self) -> None:
+        """Raises BuildOvertakenError if another build has begun since."""
+        with self._warehouse():
+            pass
+
     def confirm(self, built: Collection[SourceTable]) -> None:
         """The versions of these tables were built; how far others were said to be complete is taken back."""
         with self._warehouse() as connection:

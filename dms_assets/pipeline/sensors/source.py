@@ -30,8 +30,9 @@ def present_result(spec: SourceSpec, name: TableName, reflection: Reflection) ->
         remedy = f"no table {name} in the source; correct defs.yaml, create the table, or grant SELECT on it"
     elif name in reflection.hidden:
         remedy = (
-            f"row security hides rows of {name} from the platform's user: a load is short of them, and so is what "
-            "it is compared with; on the source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload the table"
+            f"row security may hide rows of {name} from the platform's user: a load would be short of them, and so "
+            "would what it is compared with; on the source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload "
+            "the table if it was loaded meanwhile"
         )
     return {
         "asset_key": table_key(spec.name, Layer.SOURCE, name),
