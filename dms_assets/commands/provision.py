@@ -60,7 +60,7 @@ def provision(source: str, home: Path, *, force: bool, restart: bool) -> None:
         identifier = task_identifier(source)
         click.echo(f"changing: {'; '.join(error.differences)}", err=True)
         click.echo(f"stopping task {identifier}; it writes what it holds first", err=True)
-        control.stop(client, identifier)
+        control.pause(client, identifier)
         arn = provision_source(installation, client, spec)
         click.echo(f"resuming task {identifier}", err=True)
         control.start(client, identifier)

@@ -54,7 +54,7 @@ def ensure_capture(installation: Installation, client: DatabaseMigrationServiceC
     if runs and _knows_address(installation, client, spec):
         return f"task {identifier} runs"
     if runs:
-        control.stop(client, identifier)
+        control.pause(client, identifier)
     provision_source(installation, client, spec)
     if task is not None and not runs and task.fresh_start is not None:
         return f"task {identifier} stays {task.status}; start it with `dms-assets task start {spec.name}`"
