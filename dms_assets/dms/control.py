@@ -61,17 +61,17 @@ def _start_as(client: DatabaseMigrationServiceClient, task: TaskState, kind: str
             Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
         )
     except WaiterError as error:
-        raise _not(client, task.identifier, "start") from error
+        raise _failed_to(client, task.identifier, "start") from error
 
 
-def _not(client: DatabaseMigrationServiceClient, identifier: str, done: str) -> TaskStateError:
+def _failed_to(client: DatabaseMigrationServiceClient, identifier: str, verb: str) -> TaskStateError:
     """Why a task did not `start` or `stop`."""
     task = find_task(client, identifier)
     if task is None:
         return TaskStateError(f"task '{identifier}' was deleted meanwhile; provision it again")
     reason = task.failure or task.stop_reason or "DMS gives no reason yet"
     return TaskStateError(
-        f"task '{identifier}' did not {done}, it is {task.status}: {reason}. Remove the cause, then start it again"
+        f"task '{identifier}' did not {verb}, it is {task.status}: {reason}. Remove the cause, then start it again"
     )
 
 
@@ -92,7 +92,7 @@ def stop(client: DatabaseMigrationServiceClient, identifier: str) -> None:
             Filters=[{"Name": "replication-task-arn", "Values": [task.arn]}], WaiterConfig=POLL
         )
     except WaiterError as error:
-        raise _not(client, identifier, "stop") from error
+        raise _failed_to(client, identifier, "stop") from error
 
 
 def pause(client: DatabaseMigrationServiceClient, identifier: str) -> None:

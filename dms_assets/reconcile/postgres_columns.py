@@ -39,8 +39,9 @@ class HiddenRowsError(PermissionError):
 
     def __init__(self, name: TableName) -> None:
         super().__init__(
-            f"row security may hide rows of {name} from the platform's user, so that nothing can be compared; on the "
-            "source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload the table if it was loaded meanwhile"
+            f"row security may hide rows of {name} from the platform's user: a load would be short of them, and so "
+            "would what it is compared with; on the source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload "
+            "the table if it was loaded meanwhile"
         )
 
 

@@ -16,6 +16,7 @@ from dms_assets.model.table_metadata import TableMetadata
 from dms_assets.pipeline.keys import table_key
 from dms_assets.pipeline.sensors.pending_work import pause
 from dms_assets.pipeline.table_metadata import column_schema
+from dms_assets.reconcile.postgres_columns import HiddenRowsError
 
 PRESENT_CHECK = "present"
 _HIDDEN = ", rows hidden"
@@ -29,11 +30,7 @@ def present_result(spec: SourceSpec, name: TableName, reflection: Reflection) ->
     if name not in reflection.tables:
         remedy = f"no table {name} in the source; correct defs.yaml, create the table, or grant SELECT on it"
     elif name in reflection.hidden:
-        remedy = (
-            f"row security may hide rows of {name} from the platform's user: a load would be short of them, and so "
-            "would what it is compared with; on the source: ALTER ROLE <the user in the secret> BYPASSRLS, then reload "
-            "the table if it was loaded meanwhile"
-        )
+        remedy = str(HiddenRowsError(name))
     return {
         "asset_key": table_key(spec.name, Layer.SOURCE, name),
         "check_name": PRESENT_CHECK,
